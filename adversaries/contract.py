@@ -1,0 +1,111 @@
+"""What an adversary is: a process written against a client, and the notes that it takes."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy.events import Event
+
+from sim import Answer, Client, Spec
+from sim.contracts import Part
+
+Process = Generator[Event, Answer, None]
+Target = Literal["most-accurate", "median", "fastest"]
+Candidate = TypeVar("Candidate")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bound what an attack may spend.
+
+    Attributes:
+        queries: most queries it sends, at least 0; every query counts, whatever its outcome.
+    """
+
+    queries: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.queries < 0:
+            raise ValueError(f"queries must be at least 0, not {self.queries}")
+
+
+@dataclass
+class Notes:
+    """Take down what an attack learns, for the judge to read after the run.
+
+    Attributes:
+        specs: fingerprinted specs, most accurate first.
+        chosen: the spec that extraction asks for; None until it is chosen.
+        items: item of each answer collected for training.
+        answers: class probabilities of each, float32, shape (classes,).
+        phases: name, start in seconds and number of queries sent before, of each phase in order.
+    """
+
+    specs: list[Spec] = field(default_factory=list)
+    chosen: Spec | None = None
+    items: list[int] = field(default_factory=list)
+    answers: list[NDArray[np.float32]] = field(default_factory=list)
+    phases: list[tuple[str, float, int]] = field(default_factory=list)
+
+    def begin(self, phase: str, client: Client) -> None:
+        """Note that a phase begins; it lasts until the next one, or to the end of the attack."""
+        self.phases.append((phase, client.now, client.sent))
+
+
+@dataclass(frozen=True)
+class Adversary(Part):
+    """Attack a service through a client.
+
+    Attributes:
+        start_s: when the attack starts, seconds, at least 0.
+        budget: what it may spend.
+        target: which model of the front it wants: the most accurate within ``latency_bound_s``, the one in the middle
+            of those (by latency), or the fastest.
+        latency_bound_s: slowest model it could use, seconds, above 0.
+    """
+
+    extracts: ClassVar[bool] = True
+    needs_oracle: ClassVar[bool] = False
+
+    start_s: float = 0.0
+    budget: Budget = field(default_factory=Budget)
+    target: Target = "most-accurate"
+    latency_bound_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s < math.inf:
+            raise ValueError(f"start_s must be at least 0 and finite, not {self.start_s}")
+        if not self.latency_bound_s > 0:
+            raise ValueError(f"latency_bound_s must be above 0, not {self.latency_bound_s}")
+
+    @property
+    def reach_s(self) -> float:
+        """Slowest model that the attack could find, seconds."""
+        return self.latency_bound_s
+
+    @abstractmethod
+    def attack(self, client: Client, notes: Notes, pool: NDArray[np.int64], rng: np.random.Generator) -> Process:
+        """Return the attack as a SimPy process that sees only what its client sees.
+
+        Args:
+            client: sends queries; raises ``BudgetExhausted`` when the attack has to end.
+            notes: where to take down what it learns.
+            pool: rows of unlabelled items that the attacker has, shape (items,); empty where the zoo has no data set.
+            rng: the attack's own stream.
+        """
+
+
+def pick(candidates: Sequence[Candidate], target: Target) -> Candidate:
+    """Return the targeted one of candidates that are ordered from the most accurate (slowest) to the fastest.
+
+    >>> pick(["large", "medium", "small"], "median")
+    'medium'
+    """
+    position = {"most-accurate": 0, "median": len(candidates) // 2, "fastest": -1}[target]
+    return candidates[position]

@@ -1,0 +1,30 @@
+"""Metrics, statistics, figures and reports: pure functions of finished runs."""
+
+from analysis.frames import attacks_frame, requests_frame
+from analysis.intervals import Estimate, estimate
+from analysis.metrics import Queries, measured
+from analysis.summary import (
+    AttackSummary,
+    ClusterSummary,
+    DefenseSummary,
+    GroupSummary,
+    Summary,
+    VariantSummary,
+    summarize,
+)
+
+__all__ = [
+    "Queries",
+    "measured",
+    "Summary",
+    "GroupSummary",
+    "ClusterSummary",
+    "AttackSummary",
+    "DefenseSummary",
+    "VariantSummary",
+    "summarize",
+    "requests_frame",
+    "attacks_frame",
+    "Estimate",
+    "estimate",
+]

@@ -1,0 +1,89 @@
+"""Metrics of a finished run, each defined once, over arrays of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import OUTCOMES, RunRecord
+
+ANSWERED = OUTCOMES.index("answered")
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Look at the queries of one group of senders in the measured window (sent after the warm-up).
+
+    Every share is over all queries sent, and NaN if none was, unless it says otherwise.
+
+    Attributes:
+        record: the run.
+        mask: which queries, shape (queries,).
+    """
+
+    record: RunRecord
+    mask: NDArray[np.bool_]
+
+    @property
+    def sent(self) -> int:
+        """Number of queries."""
+        return int(self.mask.sum())
+
+    def outcomes(self) -> dict[str, int]:
+        """Count the queries by outcome; the counts add up to ``sent``."""
+        counts = np.bincount(self.record.outcome[self.mask], minlength=len(OUTCOMES))
+        return {name: int(count) for name, count in zip(OUTCOMES, counts, strict=True)}
+
+    @cached_property
+    def answered(self) -> NDArray[np.bool_]:
+        """Whether each query was answered, late or not, shape (sent,)."""
+        return self.record.outcome[self.mask] == ANSWERED
+
+    @cached_property
+    def latency_s(self) -> NDArray[np.float64]:
+        """Seconds from sending to delivery of each answered query, shape (answered,)."""
+        return (self.record.delivered_s - self.record.sent_s)[self.mask][self.answered]
+
+    @cached_property
+    def in_time(self) -> NDArray[np.bool_]:
+        """Whether each query was answered by its deadline, shape (sent,)."""
+        record = self.record
+        deadline_s = record.sent_s + record.slo_scale * record.max_latency_s
+        return (record.delivered_s <= deadline_s)[self.mask] & self.answered
+
+    @cached_property
+    def within_spec(self) -> NDArray[np.bool_]:
+        """Whether each query was answered by a variant whose profile meets its original spec, shape (sent,)."""
+        record = self.record
+        variant = record.variant
+        accurate = record.zoo.accuracies[variant] >= record.min_accuracy
+        fast = record.zoo.latencies_s[variant] <= record.max_latency_s
+        return (accurate & fast)[self.mask] & self.answered
+
+    def share(self, which: NDArray[np.bool_]) -> float:
+        """Return the share of all sent queries that a mask of shape (sent,) marks."""
+        return float(which.mean()) if self.sent else float("nan")
+
+    def effective_accuracy(self) -> float:
+        """Return the mean profiled accuracy over all sent, counting zero for a late or missing answer."""
+        accuracy = self.record.zoo.accuracies[self.record.variant[self.mask]]
+        return float((accuracy * self.in_time).mean()) if self.sent else float("nan")
+
+    def answer_accuracy(self) -> float:
+        """Return the share of answered items whose top label is right; NaN without networks or answers."""
+        answers, items = self.record.zoo.answers, self.record.item[self.mask]
+        known = self.answered & (items >= 0)
+        if answers is None or not known.any():
+            return float("nan")
+        models = self.record.zoo.model_rows[self.record.variant[self.mask]]
+        labels = answers.top_labels()[models[known], items[known]]
+        return float((labels == answers.data.labels[items[known]]).mean())
+
+
+def measured(record: RunRecord, *, attacking: bool) -> Queries:
+    """Return the measured queries of the adversaries, or of the benign users."""
+    return Queries(record, (record.sent_s >= record.warmup_s) & (record.attacking == attacking))

@@ -1,0 +1,251 @@
+"""The summary of a run: every number that the results folder and the tables show, typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.metrics import QUANTILES, Queries, measured
+from sim import OUTCOMES, AttackRecord, Extraction, Fingerprint, RunRecord
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """Hold the metrics of one group of senders; shares are over all sent, None where nothing was sent or answered.
+
+    Attributes:
+        sent: queries sent in the measured window.
+        outcomes: number of queries by outcome.
+        latency_s: mean and percentiles of the answered queries, seconds.
+        slo_attainment: share answered by the deadline (the deadline goodput).
+        slo_violation_rate: 1 - ``slo_attainment``.
+        spec_goodput: share answered by a variant whose profile meets the original spec.
+        spec_goodput_of_answered: the same over answered queries only, as some of the literature counts.
+        deadline_goodput: share answered by the deadline.
+        goodput: share that is both within the spec and by the deadline.
+        goodput_per_s: count of both over the measured window, a second.
+        effective_accuracy: mean profiled accuracy, counting zero for a late or missing answer.
+        answer_accuracy: share of answered items whose top label is right.
+    """
+
+    sent: int
+    outcomes: dict[str, int]
+    latency_s: dict[str, float | None]
+    slo_attainment: float | None
+    slo_violation_rate: float | None
+    spec_goodput: float | None
+    spec_goodput_of_answered: float | None
+    deadline_goodput: float | None
+    goodput: float | None
+    goodput_per_s: float
+    effective_accuracy: float | None
+    answer_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class ClusterSummary:
+    """Hold what the cluster did over the whole run.
+
+    Attributes:
+        utilization: share of the run that each worker computed, by name.
+        mean_batch_size: queries a batch; None if there was none.
+        throughput_per_s: answers a second, over the whole run.
+        cost: dollars, all workers for the whole run.
+        energy_j: joules, computing and idle.
+    """
+
+    utilization: dict[str, float]
+    mean_batch_size: float | None
+    throughput_per_s: float
+    cost: float
+    energy_j: float
+
+
+@dataclass(frozen=True)
+class AttackSummary:
+    """Hold what one adversary spent and achieved, over the whole run.
+
+    Attributes:
+        name: as the scenario names it.
+        kind: of the attack.
+        accounts: numbers of its accounts.
+        queries_sent: all queries.
+        queries_answered: those that were answered.
+        queries_rejected: those that a defense or a limit turned away (``rejected`` and ``throttled``).
+        price: dollars charged for its answers.
+        solve_s: own computing time spent on challenges, seconds.
+        wall_s: simulated seconds from its first to its last phase.
+        fingerprint: what fingerprinting found; None if it did none.
+        extraction: what extraction achieved; None if it did none.
+    """
+
+    name: str
+    kind: str
+    accounts: tuple[int, ...]
+    queries_sent: int
+    queries_answered: int
+    queries_rejected: int
+    price: float
+    solve_s: float
+    wall_s: float
+    fingerprint: Fingerprint | None
+    extraction: Extraction | None
+
+
+@dataclass(frozen=True)
+class DefenseSummary:
+    """Name a defense.
+
+    Attributes:
+        name: as the scenario names it.
+        kind: of the defense.
+    """
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """Describe a placed variant.
+
+    Attributes:
+        variant: its name.
+        model: its model.
+        device: its device.
+        accuracy: fraction.
+        latency_s: batch 1, seconds.
+        on_front: whether it is Pareto-optimal among the placed.
+    """
+
+    variant: str
+    model: str
+    device: str
+    accuracy: float
+    latency_s: float
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Hold all numbers of a run.
+
+    Attributes:
+        scenario: its name.
+        seed: of the run.
+        duration_s: simulated seconds.
+        benign: metrics of the benign users.
+        attacker: metrics of all adversaries together.
+        cluster: what the cluster did.
+        attacks: one entry an adversary.
+        defenses: in the order in which they are applied.
+        zoo: the placed variants.
+    """
+
+    scenario: str
+    seed: int
+    duration_s: float
+    benign: GroupSummary
+    attacker: GroupSummary
+    cluster: ClusterSummary
+    attacks: tuple[AttackSummary, ...]
+    defenses: tuple[DefenseSummary, ...]
+    zoo: tuple[VariantSummary, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as plain dictionaries and lists, as ``summary.json`` holds it."""
+        return asdict(self)
+
+
+def summarize(
+    record: RunRecord, attacks: Sequence[AttackRecord], defenses: Sequence[DefenseSummary], scenario: str, seed: int
+) -> Summary:
+    """Compute all numbers of a finished run."""
+    return Summary(
+        scenario=scenario,
+        seed=seed,
+        duration_s=record.horizon_s,
+        benign=_group(measured(record, attacking=False)),
+        attacker=_group(measured(record, attacking=True)),
+        cluster=_cluster(record),
+        attacks=tuple(_attack(record, attack) for attack in attacks),
+        defenses=tuple(defenses),
+        zoo=_zoo(record),
+    )
+
+
+def _group(queries: Queries) -> GroupSummary:
+    record = queries.record
+    useful = queries.within_spec & queries.in_time
+    window_s = record.horizon_s - record.warmup_s
+    latency_s = queries.latency_s
+    percentiles = np.quantile(latency_s, list(QUANTILES.values())) if len(latency_s) else [math.nan] * len(QUANTILES)
+    mean_s = float(latency_s.mean()) if len(latency_s) else math.nan
+    attainment = queries.share(queries.in_time)
+    answered = int(queries.answered.sum())
+    return GroupSummary(
+        sent=queries.sent,
+        outcomes=queries.outcomes(),
+        latency_s={"mean": _known(mean_s)} | {k: _known(float(v)) for k, v in zip(QUANTILES, percentiles, strict=True)},
+        slo_attainment=_known(attainment),
+        slo_violation_rate=_known(1 - attainment),
+        spec_goodput=_known(queries.share(queries.within_spec)),
+        spec_goodput_of_answered=float(queries.within_spec.sum()) / answered if answered else None,
+        deadline_goodput=_known(attainment),
+        goodput=_known(queries.share(useful)),
+        goodput_per_s=float(useful.sum()) / window_s if window_s > 0 else 0.0,
+        effective_accuracy=_known(queries.effective_accuracy()),
+        answer_accuracy=_known(queries.answer_accuracy()),
+    )
+
+
+def _cluster(record: RunRecord) -> ClusterSummary:
+    horizon_s = record.horizon_s
+    share = record.busy_s / horizon_s if horizon_s > 0 else np.zeros(len(record.workers))
+    answered = int((record.outcome == OUTCOMES.index("answered")).sum())
+    batches = int(record.batches.sum())
+    idle_s = horizon_s - record.busy_s
+    energy_j = record.power_w[:, 0] * record.busy_s + record.power_w[:, 1] * idle_s
+    return ClusterSummary(
+        utilization={name: float(value) for name, value in zip(record.workers, share, strict=True)},
+        mean_batch_size=answered / batches if batches else None,
+        throughput_per_s=answered / horizon_s if horizon_s > 0 else 0.0,
+        cost=float(record.cost_per_hour.sum() * horizon_s / 3600),
+        energy_j=float(energy_j.sum()),
+    )
+
+
+def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:
+    rows = np.array(attack.queries, dtype=np.int64)
+    outcomes = np.bincount(record.outcome[rows], minlength=len(OUTCOMES))
+    count = dict(zip(OUTCOMES, outcomes.tolist(), strict=True))
+    phases = attack.phases
+    return AttackSummary(
+        name=attack.name,
+        kind=attack.kind,
+        accounts=attack.accounts,
+        queries_sent=len(rows),
+        queries_answered=count["answered"],
+        queries_rejected=count["rejected"] + count["throttled"],
+        price=float(record.price[rows].sum()),
+        solve_s=attack.solve_s,
+        wall_s=phases[-1].end_s - phases[0].start_s if phases else 0.0,
+        fingerprint=attack.fingerprint,
+        extraction=attack.extraction,
+    )
+
+
+def _zoo(record: RunRecord) -> tuple[VariantSummary, ...]:
+    return tuple(
+        VariantSummary(v.name, v.model, v.device, v.accuracy, v.latency.batch_one_s, bool(front))
+        for v, front in zip(record.zoo.variants, record.zoo.on_front, strict=True)
+    )
+
+
+def _known(value: float) -> float | None:
+    """Return None for NaN, which JSON does not have."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,143 @@
+"""Build a cluster from a scenario: the zoo, the workload, the operator and the adversaries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from adversaries import Campaign
+from experiments.decode import DecodeError, Problem
+from experiments.scenario import Scenario
+from sim import Cluster, Operator, placed, stream
+from workloads import TraceError
+from zoo import Zoo, ZooError, load_table
+
+CAPACITY_SAMPLE = 100_000
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Hold a scenario made ready to run.
+
+    Attributes:
+        scenario: what was asked for.
+        cluster: assembled, with all open-loop queries decided, at time 0.
+        campaigns: one an adversary, launched.
+        last_arrival_s: when the last open-loop query is sent, seconds.
+    """
+
+    scenario: Scenario
+    cluster: Cluster
+    campaigns: tuple[Campaign, ...]
+    last_arrival_s: float
+
+
+def build(scenario: Scenario) -> Experiment:
+    """Make a scenario ready to run.
+
+    Raises:
+        DecodeError: with the path of what does not fit together: a zoo or trace that cannot be read, workers that
+            cannot hold their variants, specs that no variant meets, an attack that needs networks where there are none.
+    """
+    served = build_zoo(scenario)
+    operator = _operator(scenario)
+    duration_s = scenario.run.duration_s
+    times_s = _at(
+        ("workload", "trace"),
+        lambda: scenario.workload.times(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
+    )
+    arrivals = _at(("workload", "users", "spec"), lambda: scenario.workload.users.queries(times_s, served, scenario.seed))
+    budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
+    cluster = Cluster(
+        served, scenario.cluster, operator, arrivals, closed_loop=budgets, seed=scenario.seed
+    )
+    last_arrival_s = float(times_s[-1]) if len(times_s) else 0.0
+    cluster.closes_s = last_arrival_s if duration_s is None else math.inf
+    campaigns = tuple(
+        Campaign(name, adversary, scenario.workload.users.accounts + number, served, scenario.seed)
+        for number, (name, adversary) in enumerate(scenario.adversary.items())
+    )
+    for campaign in campaigns:
+        campaign.launch(cluster)
+    return Experiment(scenario, cluster, campaigns, last_arrival_s)
+
+
+def build_zoo(scenario: Scenario) -> Zoo:
+    """Return the placed variants of a scenario's zoo, training its networks if no cache has them.
+
+    Raises:
+        DecodeError: if the zoo cannot be read, or does not fit the workers.
+    """
+    zoo = _at(("zoo", "table"), lambda: _whole_zoo(scenario))
+    for name, group in scenario.cluster.items():
+        unknown = sorted(set(group.models) - set(zoo.models()))
+        if unknown:
+            known = ", ".join(zoo.models())
+            raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
+        _at(("cluster", name), lambda group=group: placed(zoo, [group]))
+    served = placed(zoo, scenario.cluster.values())
+    for name, adversary in scenario.adversary.items():
+        if adversary.extracts and served.answers is None:
+            message = f"{adversary.kind!r} needs a zoo of networks (zoo.family); {served.name} is a table of profiles"
+            raise DecodeError([Problem(("adversary", name, "kind"), message)])
+    return served
+
+
+def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:
+    """Return the rate at which the busiest worker group would be saturated, with full batches and no defense.
+
+    The mix is what the selection policy makes of the users' specs (a sample of 100,000). A variant that several groups
+    host is shared between them in proportion to their workers.
+    """
+    rng = stream(scenario.seed, "capacity")
+    accuracy, latency_s = scenario.workload.users.spec.draw(zoo, rng, CAPACITY_SAMPLE)
+    chosen = scenario.policy.selection.chooser(zoo)(accuracy, latency_s, rng.random(CAPACITY_SAMPLE))
+    mix = np.bincount(chosen[chosen >= 0], minlength=len(zoo)) / CAPACITY_SAMPLE
+    groups = scenario.cluster.values()
+    batch = scenario.policy.batching.max_batch
+    hosts = [sum(group.count for group in groups if group.hosts(variant)) for variant in zoo.variants]
+    busy_s = [
+        sum(
+            share * float(variant.latency.seconds(batch)[-1]) / batch / count
+            for variant, share, count in zip(zoo.variants, mix, hosts, strict=True)
+            if group.hosts(variant)
+        )
+        for group in groups
+    ]
+    return 1 / max(busy_s)
+
+
+def _operator(scenario: Scenario) -> Operator:
+    policy = scenario.policy
+    return Operator(
+        selection=policy.selection,
+        discipline=policy.discipline,
+        batching=policy.batching,
+        dropping=policy.dropping,
+        routing=policy.routing,
+        pricing=policy.pricing,
+        defenses=scenario.defense,
+        slo_scale=scenario.run.slo_scale,
+    )
+
+
+def _whole_zoo(scenario: Scenario) -> Zoo:
+    if scenario.zoo.table is not None:
+        return load_table(scenario.zoo.table)
+    from zoo.digits import digits_zoo  # noqa: PLC0415 -- scikit-learn and torch only where networks are served
+
+    return digits_zoo()
+
+
+def _at(path: tuple[str, ...], make: Callable[[], Built]) -> Built:
+    """Make something, and give what goes wrong the path of the scenario that it comes from."""
+    try:
+        return make()
+    except (ZooError, TraceError, ValueError) as problem:
+        raise DecodeError([Problem(path, str(problem))]) from None

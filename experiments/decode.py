@@ -1,0 +1,223 @@
+"""Decode plain values (from TOML) into the frozen dataclasses of a scenario, and back; every error at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
+
+import adversaries
+import policies
+import sim
+import workloads
+from sim.contracts import Part
+
+Decoded = TypeVar("Decoded")
+Path = tuple[str, ...]
+
+_TYPE_WORDS = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "list_type": "a list",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Hold one thing that is wrong.
+
+    Attributes:
+        path: where, as the keys from the root.
+        message: the value found and what is allowed, in one line.
+    """
+
+    path: Path
+    message: str
+
+
+class DecodeError(ValueError):
+    """Hold everything that is wrong in the values of a scenario."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{'.'.join(problem.path)}: {problem.message}" for problem in self.problems))
+
+
+def decode(kind: type[Decoded], values: Mapping[str, Any]) -> Decoded:
+    """Build a dataclass from plain values, as TOML gives them.
+
+    A field whose type is a contract takes ``{kind = "...", parameters}``, or the bare kind for its defaults.
+
+    Args:
+        kind: the dataclass.
+        values: keys as in the scenario file.
+
+    Raises:
+        DecodeError: with all that is wrong.
+    """
+    try:
+        return typing.cast("Decoded", _validator(kind).validate_python(dict(values), strict=True))
+    except ValidationError as wrong:
+        raise DecodeError(_problem(kind, error) for error in wrong.errors()) from None
+
+
+def encode(value: Any) -> Any:
+    """Return the plain values that ``decode`` reads back to an equal object; None is left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        encoded = {name: encode(part) for name, part in pairs.items() if part is not None}
+        return {"kind": value.kind} | encoded if isinstance(value, Part) else encoded
+    if isinstance(value, dict):
+        return {name: encode(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return [encode(part) for part in value]
+    return value
+
+
+def kinds(contract: type[Part]) -> dict[str, type[Part]]:
+    """Return the classes that a scenario file can name where a contract stands, by kind.
+
+    They are those that the packages export: a new one needs its class and one line of export.
+    """
+    exported = (getattr(package, name) for package in (sim, workloads, policies, adversaries) for name in package.__all__)
+    classes = [part for part in exported if isinstance(part, type) and issubclass(part, contract)]
+    return {part.kind: part for part in classes if hasattr(part, "kind")}
+
+
+@cache
+def _validator(kind: type) -> SchemaValidator:
+    return SchemaValidator(_schema(kind))
+
+
+def _schema(kind: Any) -> CoreSchema:
+    """Return the validation schema of a type, strict: a text is no number, and an unknown key is an error."""
+    simple: dict[Any, CoreSchema] = {
+        float: core_schema.float_schema(),
+        int: core_schema.int_schema(),
+        str: core_schema.str_schema(),
+        bool: core_schema.bool_schema(),
+        Any: core_schema.any_schema(),
+    }
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind in simple:
+        return simple[kind]
+    if origin is Literal:
+        return core_schema.literal_schema(list(arguments))
+    if origin is tuple:
+        return core_schema.no_info_after_validator_function(tuple, core_schema.list_schema(_schema(arguments[0])))
+    if origin is dict:
+        return core_schema.dict_schema(core_schema.str_schema(), _schema(arguments[1]))
+    if origin in (types.UnionType, typing.Union):
+        return core_schema.nullable_schema(_schema(arguments[0]))
+    if issubclass(kind, Part):
+        return _part_schema(kind)
+    return _fields_schema(kind)
+
+
+def _fields_schema(kind: type) -> CoreSchema:
+    hints = typing.get_type_hints(kind)
+    fields = {
+        field.name: core_schema.typed_dict_field(_schema(hints[field.name]), required=_required(field))
+        for field in dataclasses.fields(kind)
+    }
+    values = core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+    return core_schema.no_info_after_validator_function(lambda given: kind(**given), values)
+
+
+def _part_schema(contract: type[Part]) -> CoreSchema:
+    choices = {kind: _without_kind(_fields_schema(part)) for kind, part in kinds(contract).items()}
+    tagged = core_schema.tagged_union_schema(choices, discriminator=lambda value: value.get("kind"))
+    return core_schema.no_info_before_validator_function(_expand, tagged)
+
+
+def _expand(value: Any) -> Any:
+    """Read a bare text as that kind with its defaults."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if not isinstance(value, dict):
+        raise ValueError(f"found {value!r}; expected a kind, or a table with one")  # noqa: TRY004 -- pydantic's protocol
+    return value
+
+
+def _without_kind(schema: CoreSchema) -> CoreSchema:
+    return core_schema.no_info_before_validator_function(
+        lambda value: {name: part for name, part in value.items() if name != "kind"}, schema
+    )
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _problem(root: type, error: Any) -> Problem:
+    """Turn an error of pydantic into a path of the file and one line."""
+    path, kind = _walk(root, error["loc"])
+    found, code = error["input"], error["type"]
+    if code == "extra_forbidden":
+        owner = _walk(root, error["loc"][:-1])[1]
+        allowed = [field.name for field in dataclasses.fields(owner)]
+        return Problem(path, f"unknown key; allowed: {', '.join(allowed)}{_nearest(path[-1], allowed)}")
+    if code == "missing":
+        return Problem(path, "missing; it has no default")
+    if code in {"union_tag_invalid", "union_tag_not_found"}:
+        allowed = list(kinds(kind))
+        given = found.get("kind")
+        if given is None:
+            return Problem(path, f"no kind; allowed: {', '.join(allowed)}")
+        return Problem(path, f"found {given!r}; allowed: {', '.join(allowed)}{_nearest(str(given), allowed)}")
+    if code == "literal_error":
+        allowed = [str(value) for value in typing.get_args(_bare(kind))]
+        return Problem(path, f"found {found!r}; allowed: {', '.join(allowed)}{_nearest(str(found), allowed)}")
+    if code == "value_error":
+        message = str(error["ctx"]["error"])
+        return Problem((*path, *_named_field(kind, message)), message)
+    return Problem(path, f"found {_shown(found)}; expected {_TYPE_WORDS.get(code, error['msg'])}")
+
+
+def _walk(root: type, location: tuple[Any, ...]) -> tuple[Path, Any]:
+    """Follow an error's location: return the keys of the file (without the kinds) and the type that stands there."""
+    kind: Any = root
+    path: list[str] = []
+    for step in location:
+        kind = _bare(kind)
+        if isinstance(kind, type) and issubclass(kind, Part) and step in kinds(kind):
+            kind = kinds(kind)[step]
+            continue
+        path.append(str(step))
+        if typing.get_origin(kind) in (dict, tuple):
+            kind = typing.get_args(kind)[-1 if typing.get_origin(kind) is dict else 0]
+        else:
+            kind = typing.get_type_hints(kind).get(step)
+    return tuple(path), _bare(kind)
+
+
+def _bare(kind: Any) -> Any:
+    """Return the type inside ``X | None``."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) in (types.UnionType, typing.Union) else kind
+
+
+def _named_field(kind: Any, message: str) -> Path:
+    """Return the field that a message of ``__post_init__`` begins with, so that the path can point at it."""
+    word = message.split(" ", 1)[0]
+    fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    return (word,) if word in fields else tuple(word.split(".")) if word.split(".")[0] in fields else ()
+
+
+def _nearest(word: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

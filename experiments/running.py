@@ -1,0 +1,96 @@
+"""Run a scenario: from its dataclasses to a frozen result."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from analysis import DefenseSummary, Summary, attacks_frame, requests_frame, summarize
+from experiments.building import Experiment, build
+from experiments.scenario import Scenario
+from sim import AttackRecord, RunRecord
+
+CHUNKS = 200
+
+Progress = Callable[[float], None]
+"""Told how much of a run is done, from 0 to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Hold a finished run.
+
+    Attributes:
+        scenario: what was run, resolved and complete.
+        record: the columns of the run.
+        attack_records: what each adversary did and achieved.
+        summary: all numbers.
+        timings_s: wall-clock seconds of each step: the only part that two equal runs do not share.
+    """
+
+    scenario: Scenario
+    record: RunRecord
+    attack_records: tuple[AttackRecord, ...]
+    summary: Summary
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """One row a query; see ``RunRecord`` for the columns."""
+        return requests_frame(self.record)
+
+    @cached_property
+    def attacks(self) -> pd.DataFrame:
+        """One row a query of an adversary."""
+        return attacks_frame(self.record, self.attack_records)
+
+
+def run(scenario: Scenario, progress: Progress | None = None) -> Result:
+    """Simulate a scenario.
+
+    The same scenario gives the same result in any process.
+
+    Args:
+        scenario: what to run.
+        progress: told how much is done, about 200 times.
+
+    Raises:
+        DecodeError: if the parts of the scenario do not fit together.
+    """
+    clock = time.perf_counter
+    timings = {"start": clock()}
+    experiment = build(scenario)
+    timings["build"] = clock()
+    _simulate(experiment, progress or _ignore)
+    timings["simulate"] = clock()
+    attackers = {campaign.account: campaign.name for campaign in experiment.campaigns}
+    record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=attackers)
+    attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
+    timings["judge"] = clock()
+    defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]
+    summary = summarize(record, attacks, defenses, scenario.name, scenario.seed)
+    timings["summarize"] = clock()
+    steps = list(timings)
+    seconds = {name: timings[name] - timings[before] for before, name in zip(steps, steps[1:], strict=False)}
+    return Result(scenario, record, attacks, summary, seconds)
+
+
+def _simulate(experiment: Experiment, progress: Progress) -> None:
+    """Run the clock to the end in chunks; without a duration, until nothing is left to do."""
+    env, duration_s = experiment.cluster.env, experiment.scenario.run.duration_s
+    end_s = experiment.last_arrival_s if duration_s is None else duration_s
+    for until_s in np.linspace(0, end_s, CHUNKS + 1)[1:]:
+        env.run(until=float(until_s))
+        progress(float(until_s) / end_s if end_s else 1.0)
+    if duration_s is None:
+        env.run(until=math.inf)
+
+
+def _ignore(_: float) -> None:
+    """Make no progress bar."""

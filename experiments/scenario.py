@@ -1,0 +1,111 @@
+"""The scenario: frozen dataclasses that the TOML file decodes straight into and that the Python API takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from adversaries import Adversary, CloneRecipe
+from policies import BySpec, DropNever, Fifo, Greedy, JoinShortestQueue, RandomFeasible
+from sim import Batching, Defense, Discipline, Dropping, Pricing, Routing, Selection, WorkerGroup
+from workloads import Workload
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Say how long to simulate and what to measure.
+
+    Attributes:
+        duration_s: simulated seconds, above 0; None runs a trace to its end and serves all that is left.
+        warmup_s: queries sent before this are left out of every metric, seconds, at least 0.
+        slo_scale: deadline of a query = sent + slo_scale * maximum latency of its spec; above 0.
+    """
+
+    duration_s: float | None = None
+    warmup_s: float = 0.0
+    slo_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
+            raise ValueError(f"duration_s must be above 0 and finite, not {self.duration_s}")
+        if not 0 <= self.warmup_s < (self.duration_s or math.inf):
+            raise ValueError(f"warmup_s must be at least 0 and below duration_s, not {self.warmup_s}")
+        if not 0 < self.slo_scale < math.inf:
+            raise ValueError(f"slo_scale must be above 0 and finite, not {self.slo_scale}")
+
+
+@dataclass(frozen=True)
+class ZooChoice:
+    """Say which zoo is served: a table of profiles, or a family of trained networks.
+
+    Attributes:
+        table: name of a built-in table, or path of a CSV file.
+        family: name of a family of networks that are trained (once) and answer queries.
+    """
+
+    table: str | None = None
+    family: Literal["digits"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.table is None) == (self.family is None):
+            found = "neither" if self.table is None else "both"
+            raise ValueError(f"needs either a table or a family; found {found}")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Gather what the operator decides.
+
+    Attributes:
+        selection: which feasible variant serves a query.
+        discipline: in which order waiting queries are served.
+        batching: when a batch is formed and how large it may be.
+        dropping: which waiting queries are given up.
+        routing: at which worker a query waits.
+        pricing: what an answer costs.
+    """
+
+    selection: Selection = field(default_factory=RandomFeasible)
+    discipline: Discipline = field(default_factory=Fifo)
+    batching: Batching = field(default_factory=Greedy)
+    dropping: Dropping = field(default_factory=DropNever)
+    routing: Routing = field(default_factory=JoinShortestQueue)
+    pricing: Pricing = field(default_factory=BySpec)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Describe one run completely; the same scenario and seed give the same bytes.
+
+    Attributes:
+        name: what results and reports call it.
+        zoo: which models are served.
+        cluster: worker groups by name, at least one.
+        workload: what the benign users send.
+        seed: of every random stream, at least 0.
+        run: how long, and what is measured.
+        policy: what the operator decides.
+        defense: defenses by name, applied in this order.
+        adversary: adversaries by name.
+        clone: how clones are trained.
+    """
+
+    name: str
+    zoo: ZooChoice
+    cluster: dict[str, WorkerGroup]
+    workload: Workload
+    seed: int = 0
+    run: RunSettings = field(default_factory=RunSettings)
+    policy: Policy = field(default_factory=Policy)
+    defense: dict[str, Defense] = field(default_factory=dict)
+    adversary: dict[str, Adversary] = field(default_factory=dict)
+    clone: CloneRecipe = field(default_factory=CloneRecipe)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
+        if not self.cluster:
+            raise ValueError("cluster must have at least one worker group, such as [cluster.gpu]")
+        if self.workload.arrivals is not None and self.run.duration_s is None:
+            raise ValueError("run.duration_s must be given with an arrival process; only a trace has an end")

@@ -1,0 +1,113 @@
+"""The client: all that a closed-loop user or an adversary can see and do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy.events import Event
+
+if TYPE_CHECKING:
+    from sim.cluster import Cluster
+
+NOISE = -1
+"""Stands for an item of pure noise: it has a spec and an outcome, and no answer worth having."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Ask for a minimum accuracy and a maximum latency.
+
+    Attributes:
+        min_accuracy: fraction in [0, 1].
+        max_latency_s: seconds, at least 0; ``inf`` for no bound.
+
+    Raises:
+        ValueError: if a number is out of range or NaN.
+    """
+
+    min_accuracy: float
+    max_latency_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_accuracy <= 1:
+            raise ValueError(f"min_accuracy must be in [0, 1], not {self.min_accuracy}")
+        if not self.max_latency_s >= 0:
+            raise ValueError(f"max_latency_s must be at least 0, not {self.max_latency_s}")
+
+
+class Answer(NamedTuple):
+    """Tell the client what it learns of a query: never the variant or the worker.
+
+    Attributes:
+        outcome: one of ``OUTCOMES``.
+        probabilities: of the classes, float32, shape (classes,); None without an answer.
+        price: dollars charged.
+        elapsed_s: seconds from sending to learning this.
+    """
+
+    outcome: str
+    probabilities: NDArray[np.float32] | None
+    price: float
+    elapsed_s: float
+
+    @property
+    def served(self) -> bool:
+        """Whether the query was answered."""
+        return self.outcome == "answered"
+
+
+class BudgetExhausted(Exception):  # noqa: N818 -- the end of an attack, not a fault
+    """End an attack: its budget is spent, or the service no longer takes queries."""
+
+
+class Client:
+    """Send queries in the name of one account, within a budget.
+
+    Args:
+        cluster: the service.
+        account: number of the account.
+        budget: how many queries it may send, at least 0.
+        submit: takes a spec and an item and returns the event of the outcome.
+    """
+
+    def __init__(self, cluster: Cluster, account: int, budget: int, submit: Callable[[int, Spec], Event]) -> None:
+        self.account = account
+        self.budget = budget
+        self.sent = 0
+        self._cluster = cluster
+        self._submit = submit
+
+    @property
+    def remaining(self) -> int:
+        """Queries that may still be sent."""
+        return self.budget - self.sent
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        return self._cluster.env.now
+
+    def ask(self, item: int, spec: Spec) -> Event:
+        """Send a query; the event's value is an ``Answer``.
+
+        Args:
+            item: row of the data set, or ``NOISE``.
+            spec: minimum accuracy and maximum latency.
+
+        Raises:
+            BudgetExhausted: if the budget is spent or the service has closed; nothing is sent.
+        """
+        if self.sent >= self.budget or self.now >= self._cluster.closes_s:
+            raise BudgetExhausted
+        self.sent += 1
+        return self._submit(item, spec)
+
+    def wait(self, seconds: float) -> Event:
+        """Return an event that fires after that many seconds, at least 0 and not NaN."""
+        if not seconds >= 0:
+            raise ValueError(f"seconds must be at least 0, not {seconds}")
+        return self._cluster.env.timeout(seconds)

@@ -1,0 +1,82 @@
+"""The frontend: the path of a query from its spec to a queue, assembled once before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.contracts import Choose, Floats, Loaded, Rewrite, Variants
+from sim.log import QueryLog
+from sim.station import Station
+
+ROWS_PER_BLOCK = 262_144
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decide, for one source of queries, by which spec and which variant each is served.
+
+    Every source (the benign users, each adversary) has generators of its own, so that one more source, or one more
+    query from another, changes nothing here.
+
+    Attributes:
+        rewrites: the defenses' rewriting hooks in order, each with its generator.
+        choose: the selection policy, or the defense that takes its place.
+        rng: generator of the choice.
+    """
+
+    rewrites: tuple[tuple[Rewrite, np.random.Generator], ...]
+    choose: Choose
+    rng: np.random.Generator
+
+    def decide(self, min_accuracy: Floats, max_latency_s: Floats) -> tuple[Floats, Floats, Variants]:
+        """Return the rewritten specs and the chosen variants (-1: none is feasible), all of one shape, (n,) or ()."""
+        for rewrite, rng in self.rewrites:
+            min_accuracy, max_latency_s = rewrite(min_accuracy, max_latency_s, rng)
+        uniform = self.rng.random(min_accuracy.shape)
+        return min_accuracy, max_latency_s, self.choose(min_accuracy, max_latency_s, uniform)
+
+
+def decide_open_loop(log: QueryLog, decision: Decision) -> None:
+    """Decide all open-loop queries before the run, in blocks, into the log's columns."""
+    if decision.rewrites:
+        log.keep_rewritten_specs()
+    for start in range(0, log.open_loop, ROWS_PER_BLOCK):
+        block = slice(start, min(start + ROWS_PER_BLOCK, log.open_loop))
+        accuracy, latency_s, variant = decision.decide(log.min_accuracy[block], log.max_latency_s[block])
+        log.variant[block] = variant
+        if decision.rewrites:
+            log.rewritten_min_accuracy[block] = accuracy
+            log.rewritten_max_latency_s[block] = latency_s
+
+
+def assemble_entry(
+    log: QueryLog, hosts: Sequence[Sequence[Station]], route: Callable[[int], Loaded] | None
+) -> Callable[[int], object]:
+    """Return the function that sends a decided query to its station.
+
+    Args:
+        log: the books; ``log.variant`` holds the decisions.
+        hosts: for every variant the stations that can serve it.
+        route: chooses among them; None where every variant has exactly one host.
+    """
+    variants = memoryview(log.variant)
+    sole = [stations[0] for stations in hosts]
+    if len(set(sole)) == 1 and route is None:
+        return sole[0].put
+
+    def enter_directly(row: int) -> None:
+        sole[variants[row]].put(row)
+
+    def enter_routed(row: int) -> None:
+        variant = variants[row]
+        if variant < 0:
+            sole[0].put(row)
+        else:
+            station = route(variant)  # type: ignore[misc]
+            station.load += 1
+            station.put(row)  # type: ignore[attr-defined]
+
+    return enter_directly if route is None else enter_routed

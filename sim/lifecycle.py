@@ -1,0 +1,47 @@
+"""The life of a query: one table of allowed transitions, and the one function that changes a state."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+PENDING, QUEUED, RUNNING = "pending", "queued", "running"
+OUTCOMES = ("answered", "infeasible", "throttled", "rejected", "shed", "expired", "failed", "unfinished")
+STATES = (PENDING, QUEUED, RUNNING, *OUTCOMES)
+CODE = {state: code for code, state in enumerate(STATES)}
+
+TRANSITIONS = {
+    PENDING: {QUEUED, "infeasible", "throttled", "rejected", "shed"},
+    QUEUED: {RUNNING, "expired", "failed", "unfinished"},
+    RUNNING: {"answered", "failed", "unfinished"},
+}
+
+_ALLOWED = np.zeros((len(STATES), len(STATES)), dtype=bool)
+for _before, _afters in TRANSITIONS.items():
+    _ALLOWED[CODE[_before], [CODE[after] for after in _afters]] = True
+
+
+class LifecycleError(RuntimeError):
+    """Say which query tried which transition that the table does not allow."""
+
+
+def advance(states: NDArray[np.uint8], rows: NDArray[np.int64], to: str) -> None:
+    """Move queries to a state, in place.
+
+    Args:
+        states: code of each query's state, shape (queries,).
+        rows: the queries that move, each at most once.
+        to: the new state.
+
+    Raises:
+        LifecycleError: for the first query whose transition is not in the table, or that is listed twice.
+    """
+    wrong = np.flatnonzero(~_ALLOWED[states[rows], CODE[to]])
+    if len(wrong):
+        row = int(rows[wrong[0]])
+        raise LifecycleError(f"query {row} cannot go from {STATES[states[row]]} to {to}")
+    before = np.count_nonzero(states == CODE[to])
+    states[rows] = CODE[to]
+    if np.count_nonzero(states == CODE[to]) != before + len(rows):
+        listed, times = np.unique(rows, return_counts=True)
+        raise LifecycleError(f"query {int(listed[times.argmax()])} cannot go from {to} to {to}")

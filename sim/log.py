@@ -1,0 +1,128 @@
+"""The log of a run: preallocated columns by query, and journals by batch that are spread over the queries at the end.
+
+Nothing is written per query that can be written per batch: a batch notes its start, size, worker and variant once, and
+its rows go into one long journal in order of service. The state of each query follows from the journals, and is checked
+against the life-cycle table whenever the books are read.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING, advance
+from sim.records import Arrivals
+
+BEFORE_THE_QUEUE = ("infeasible", "throttled", "rejected", "shed")
+
+
+class QueryLog:
+    """Keep the books of a run.
+
+    Args:
+        arrivals: the open-loop queries; rows 0 to n - 1.
+        closed_loop: how many closed-loop queries may be sent at most; they take the rows after those.
+    """
+
+    def __init__(self, arrivals: Arrivals, closed_loop: int) -> None:
+        self.open_loop = len(arrivals)
+        self.sent = 0
+        self.capacity = self.open_loop + closed_loop
+        self.sent_s = _extended(arrivals.sent_s, closed_loop)
+        self.account = _extended(arrivals.account, closed_loop)
+        self.item = _extended(arrivals.item, closed_loop)
+        self.min_accuracy = _extended(arrivals.min_accuracy, closed_loop)
+        self.max_latency_s = _extended(arrivals.max_latency_s, closed_loop)
+        self.rewritten_min_accuracy = self.min_accuracy
+        self.rewritten_max_latency_s = self.max_latency_s
+        self.variant = np.full(self.capacity, -1, dtype=np.int16)
+        columns = (self.sent_s, self.account, self.item, self.min_accuracy, self.max_latency_s, self.variant)
+        self._cells: list[Any] = [memoryview(column) for column in columns]
+        # One entry a batch, and the rows of all batches one after the other.
+        self.started = array("d")
+        self.finished = array("d")
+        self.place = array("i")
+        self.size = array("i")
+        self.served = array("i")
+        # One entry a query that ended without being served.
+        self.ended = array("i")
+        self.ended_outcome = array("B")
+        self.ended_s = array("d")
+
+    def keep_rewritten_specs(self) -> None:
+        """Give rewritten specs columns of their own; until then they are the original ones."""
+        self.rewritten_min_accuracy = self.min_accuracy.copy()
+        self.rewritten_max_latency_s = self.max_latency_s.copy()
+
+    def add(
+        self, now: float, account: int, item: int, spec: tuple[float, float], served_by: tuple[float, float, int]
+    ) -> int:
+        """Write a closed-loop query into the next free row and return its number.
+
+        Args:
+            now: seconds.
+            account: number of the account.
+            item: row of the data set, or -1.
+            spec: minimum accuracy and maximum latency in seconds.
+            served_by: the same after rewriting, and the chosen variant.
+        """
+        row = self.open_loop + self.sent
+        self.sent += 1
+        sent_s, accounts, items, accuracies, latencies_s, variants = self._cells
+        sent_s[row], accounts[row], items[row] = now, account, item
+        accuracies[row], latencies_s[row] = spec
+        variants[row] = int(served_by[2])
+        if self.rewritten_min_accuracy is not self.min_accuracy:
+            self.rewritten_min_accuracy[row], self.rewritten_max_latency_s[row] = served_by[:2]
+        return row
+
+    def end(self, row: int, outcome: int, now: float) -> None:
+        """Note that a query ended without being served; ``outcome`` indexes ``OUTCOMES``."""
+        self.ended.append(row)
+        self.ended_outcome.append(outcome)
+        self.ended_s.append(now)
+
+    def states(self, arrived: int) -> NDArray[np.uint8]:
+        """Return the state code of every row, moving each through the life-cycle table.
+
+        Args:
+            arrived: how many open-loop queries have been sent.
+
+        Raises:
+            LifecycleError: if the journals say something that the table does not allow.
+        """
+        states = np.zeros(self.capacity, dtype=np.uint8)
+        ended, outcome = np.array(self.ended, np.int32), np.array(self.ended_outcome, np.uint8)
+        for name in BEFORE_THE_QUEUE:
+            advance(states, ended[outcome == OUTCOMES.index(name)], name)
+        sent = self.rows_sent(arrived)
+        advance(states, sent[states[sent] == 0], QUEUED)
+        served = np.array(self.served, np.int32)
+        advance(states, served, RUNNING)
+        finished = np.repeat(~np.isnan(np.array(self.finished)), np.array(self.size, np.int32))
+        advance(states, served[finished], "answered")
+        for name in ("expired", "failed"):
+            advance(states, ended[outcome == OUTCOMES.index(name)], name)
+        return states
+
+    def rows_sent(self, arrived: int) -> NDArray[np.int64]:
+        """Return the rows of the queries that have been sent, open-loop ones first."""
+        closed = np.arange(self.open_loop, self.open_loop + self.sent)
+        return np.concatenate([np.arange(arrived), closed])
+
+    def census(self, arrived: int) -> dict[str, int]:
+        """Count the sent queries by state; the counts add up to all that were sent."""
+        states = self.states(arrived)
+        return {name: int(np.count_nonzero(states == code)) for name, code in CODE.items() if code}
+
+
+
+def _extended(column: NDArray[Any], extra: int) -> NDArray[Any]:
+    if not extra:
+        return column
+    longer = np.empty(len(column) + extra, dtype=column.dtype)
+    longer[: len(column)] = column
+    return longer

@@ -1,0 +1,185 @@
+"""Records that cross the border of a simulation: the arrivals that go in, and what a finished run leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import Zoo
+
+
+@dataclass(frozen=True, eq=False)
+class Arrivals:
+    """Hold the open-loop queries of a run as columns, sorted by time.
+
+    Attributes:
+        sent_s: when each is sent, seconds, not decreasing, shape (n,).
+        account: number of the account that sends it, from 0.
+        item: row of the data set, or -1 where the zoo has none.
+        min_accuracy: of the spec, fraction.
+        max_latency_s: of the spec, seconds.
+    """
+
+    sent_s: NDArray[np.float64]
+    account: NDArray[np.int32]
+    item: NDArray[np.int32]
+    min_accuracy: NDArray[np.float64]
+    max_latency_s: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.sent_s)
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """Hold what a finished run left: one entry a query in every column, and the facts that read them.
+
+    Times are seconds since the start; NaN where a query never got that far. Open-loop queries come first in order of
+    sending, then closed-loop ones in order of sending.
+
+    Attributes:
+        zoo: the placed variants; ``variant`` indexes it.
+        workers: names of the workers; ``worker`` indexes it.
+        attackers: name of each adversary by account number.
+        horizon_s: end of the run.
+        warmup_s: queries sent before this are left out of every metric.
+        slo_scale: deadline = sent + slo_scale * max_latency_s.
+        account: shape (queries,), like all below.
+        item: row of the data set; -1 for noise or no data set.
+        sent_s: when the client sent it.
+        arrived_s: when it reached the frontend.
+        started_s: when its batch started.
+        finished_s: when its batch finished.
+        delivered_s: when the client learnt the outcome.
+        min_accuracy: of the spec, fraction.
+        max_latency_s: of the spec, seconds.
+        rewritten_min_accuracy: of the spec that it was served by.
+        rewritten_max_latency_s: of the spec that it was served by.
+        variant: chosen variant, -1 for none.
+        worker: that ran it, -1 for none.
+        batch_size: of the batch that it ran in, 0 for none.
+        outcome: index into ``lifecycle.OUTCOMES``.
+        price: dollars; 0 for what was not answered.
+        busy_s: seconds each worker computed, shape (workers,).
+        batches: number of finished batches of each worker, shape (workers,).
+        cost_per_hour: dollars an hour of each worker, shape (workers,).
+        power_w: watts of each worker while computing and while idle, shape (workers, 2).
+    """
+
+    zoo: Zoo
+    workers: tuple[str, ...]
+    attackers: dict[int, str]
+    horizon_s: float
+    warmup_s: float
+    slo_scale: float
+    account: NDArray[np.int32]
+    item: NDArray[np.int32]
+    sent_s: NDArray[np.float64]
+    arrived_s: NDArray[np.float64]
+    started_s: NDArray[np.float64]
+    finished_s: NDArray[np.float64]
+    delivered_s: NDArray[np.float64]
+    min_accuracy: NDArray[np.float64]
+    max_latency_s: NDArray[np.float64]
+    rewritten_min_accuracy: NDArray[np.float64]
+    rewritten_max_latency_s: NDArray[np.float64]
+    variant: NDArray[np.int16]
+    worker: NDArray[np.int16]
+    batch_size: NDArray[np.int32]
+    outcome: NDArray[np.uint8]
+    price: NDArray[np.float64]
+    busy_s: NDArray[np.float64]
+    batches: NDArray[np.int64]
+    cost_per_hour: NDArray[np.float64]
+    power_w: NDArray[np.float64]
+
+    @property
+    def attacking(self) -> NDArray[np.bool_]:
+        """Whether a query came from an adversary, shape (queries,)."""
+        return np.isin(self.account, list(self.attackers))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Say when one phase of an attack ran.
+
+    Attributes:
+        name: such as ``fingerprint`` or ``extract``.
+        start_s: seconds.
+        end_s: seconds.
+        first_query: number of the phase's first query among those of its adversary.
+        queries: how many it sent.
+    """
+
+    name: str
+    start_s: float
+    end_s: float
+    first_query: int
+    queries: int
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Say what fingerprinting found.
+
+    Attributes:
+        specs: the specs it returned, (minimum accuracy, maximum latency in seconds), most accurate first.
+        models_found: variants of the front that one of the specs selects alone.
+        models_total: variants on the front that the attack could reach (under its latency cap).
+        hit_rate: share of the queries sent at the chosen spec that the target answered; None if none was sent.
+        queries: how many it took.
+    """
+
+    specs: tuple[tuple[float, float], ...]
+    models_found: int
+    models_total: int
+    hit_rate: float | None
+    queries: int
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Say what extraction achieved, on the held-out test items.
+
+    Attributes:
+        target: name of the intended victim model.
+        labels: answered queries that the clone was trained on.
+        purity: share of those that the target answered; None without labels.
+        accuracy: share of test items that the clone labels truly; None without labels or networks.
+        fidelity: share of test items on which the clone agrees with the target.
+        relative_accuracy: the clone's accuracy over the target's.
+    """
+
+    target: str
+    labels: int
+    purity: float | None
+    accuracy: float | None
+    fidelity: float | None
+    relative_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class AttackRecord:
+    """Say what one adversary did and achieved.
+
+    Attributes:
+        name: as the scenario names it.
+        kind: of the attack.
+        accounts: numbers of its accounts.
+        queries: row of each of its queries in the run's columns, in order of sending.
+        phases: in order.
+        solve_s: its own computing time spent on challenges, seconds.
+        fingerprint: what fingerprinting found; None if it did none.
+        extraction: what extraction achieved; None if it did none.
+    """
+
+    name: str
+    kind: str
+    accounts: tuple[int, ...]
+    queries: tuple[int, ...]
+    phases: tuple[Phase, ...]
+    solve_s: float = 0.0
+    fingerprint: Fingerprint | None = None
+    extraction: Extraction | None = None

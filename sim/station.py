@@ -1,0 +1,220 @@
+"""A station: queues by variant, and the workers that serve them in batches."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappush
+from typing import Any
+
+from simpy.events import NORMAL
+
+from sim.clock import Alarm, Simulation
+from sim.contracts import Former
+from sim.lifecycle import OUTCOMES
+from sim.log import QueryLog
+from sim.queues import Queue
+
+INFEASIBLE = OUTCOMES.index("infeasible")
+NEVER_FINISHED = float("nan")
+Wake = Callable[[object], object]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Gather the operator's rules for forming batches, as the functions and numbers that the path uses.
+
+    Attributes:
+        max_batch: most queries in a batch.
+        timeout_s: how long a head may wait for its batch to fill.
+        former: forms a batch and drops queries; None where nothing is dropped.
+        keys: key of every row; the smallest head is served first.
+        fifo: whether keys only grow within a queue, so that the head never changes when a row is added.
+        counted: whether the router reads ``load``.
+        deadline_s: deadline of every row; read only by ``former``.
+        dropped: told about each dropped row.
+        answered: told about the rows of a finished batch; None where nobody waits for answers.
+    """
+
+    max_batch: int
+    timeout_s: float
+    former: Former | None
+    keys: Sequence[float]
+    fifo: bool
+    counted: bool
+    deadline_s: Sequence[float]
+    dropped: Callable[[int], object]
+    answered: Callable[[Sequence[int]], object] | None
+
+
+class Station:
+    """Hold a queue per variant for the workers that pull from them.
+
+    Early binding has one station per worker; late binding one per worker group. A batch holds one variant; among the
+    variants that may be served the one with the smallest head key comes first.
+
+    Attributes:
+        load: queries that wait or run here.
+        heads: key of the head of every queue that is not empty.
+        idle: how to wake each idle worker, longest idle first.
+    """
+
+    def __init__(self, env: Simulation, log: QueryLog, queues: dict[int, Queue], rules: Rules) -> None:
+        self.env, self.log, self.queues, self.rules = env, log, queues, rules
+        self.load = 0
+        self.heads: dict[int, float] = {}
+        self.idle: deque[Wake] = deque()
+        self.at_once = not rules.timeout_s and rules.former is None
+        self._alarm = Alarm(env, self._timed_out)
+        self._alarm_s = math.inf
+        self._sent_s = memoryview(log.sent_s)
+        self.put = self._putter()
+
+    def _putter(self) -> Callable[[int], None]:
+        """Assemble the function that takes a decided row in: ended, handed to an idle worker, or queued."""
+        queues, heads, idle, keys, sent_s = self.queues, self.heads, self.idle, self.rules.keys, self._sent_s
+        max_batch, timeout_s, fifo, at_once = self.rules.max_batch, self.rules.timeout_s, self.rules.fifo, self.at_once
+        variants, end = memoryview(self.log.variant), self.log.end
+
+        def put(row: int) -> None:
+            if idle and at_once and variants[row] >= 0:
+                idle.popleft()(row)
+                return
+            variant = variants[row]
+            if variant < 0:
+                end(row, INFEASIBLE, self.env._now)  # noqa: SLF001
+                return
+            queue = queues[variant]
+            if not queue or (not fifo and keys[row] < heads[variant]):
+                heads[variant] = keys[row]
+            queue.append(row)
+            if idle:
+                if timeout_s and len(queue) < max_batch:
+                    ready_s = sent_s[row if len(queue) == 1 else queue.head()] + timeout_s
+                    if ready_s > self.env._now:  # noqa: SLF001
+                        if ready_s < self._alarm_s:
+                            self._set_alarm(ready_s)
+                        return
+                idle.popleft()(row)
+
+        return put
+
+    def _set_alarm(self, at_s: float) -> None:
+        self._alarm_s = at_s
+        alarm = self._alarm if self._alarm.callbacks is None else Alarm(self.env, self._timed_out)
+        alarm.set(at_s)
+
+    def _timed_out(self, _: object) -> None:
+        """Give a variant to an idle worker for every head that has waited long enough, and look ahead to the next."""
+        self._alarm_s = math.inf
+        now = self.env._now  # noqa: SLF001
+        while self.idle and self.heads:
+            variant = self.ready(now)
+            if variant < 0:
+                break
+            self.idle.popleft()(self.queues[variant].head())
+
+    def ready(self, now: float) -> int:
+        """Return the variant to serve next, or -1 if every batch is still filling (the alarm is then set)."""
+        queues, timeout_s, max_batch = self.queues, self.rules.timeout_s, self.rules.max_batch
+        best, best_key, soonest_s = -1, math.inf, math.inf
+        for variant, key in self.heads.items():
+            queue = queues[variant]
+            ready_s = self._sent_s[queue.head()] + timeout_s
+            if len(queue) >= max_batch or ready_s <= now:
+                if best < 0 or key < best_key:
+                    best, best_key = variant, key
+            elif ready_s < soonest_s:
+                soonest_s = ready_s
+        if best < 0 and soonest_s < self._alarm_s:
+            self._set_alarm(soonest_s)
+        return best
+
+    def _give_up(self, rows: Sequence[int]) -> None:
+        self.load -= len(rows)
+        for row in rows:
+            self.rules.dropped(row)
+
+    def hire(self, worker: int, seconds: Sequence[Sequence[float]], multipliers: Iterator[float] | None) -> None:
+        """Start a worker.
+
+        Args:
+            worker: its number in the log.
+            seconds: time of a batch by variant and size (entry 0 of a size is not used).
+            multipliers: jitter factors, None for exact times.
+        """
+        process = self._work(worker, seconds, multipliers)
+        next(process)
+        process.send(process.send)
+
+    def _work(
+        self, worker: int, seconds: Sequence[Sequence[float]], multipliers: Iterator[float] | None
+    ) -> Generator[None, Any, None]:
+        """Serve batches for ever: a process that parks itself among the idle, or in the event heap while it computes.
+
+        The generator's own ``send`` is its wake-up, so no event object is made and no SimPy process stands between;
+        everything a batch needs is a local name, and what only some scenarios use is decided by a local flag.
+        """
+        resume = yield
+        env, log, queues, heads, idle = self.env, self.log, self.queues, self.heads, self.idle
+        started, finished, place, size = log.started, log.finished, log.place, log.size
+        serve, heap, numbers = log.served.extend, env._queue, env._eid  # noqa: SLF001
+        rules, keys = self.rules, self.rules.keys
+        variants, row = memoryview(log.variant), -1
+        rows: Sequence[int]
+        max_batch, former, answered = rules.max_batch, rules.former, rules.answered
+        timed, counted = rules.timeout_s > 0, rules.counted
+        alarm, waiters, first_place = Alarm(env, resume), (resume,), worker * len(seconds)
+        while True:
+            if not heads:
+                variant = -1
+            elif timed:
+                variant = self.ready(env._now)  # noqa: SLF001
+            else:
+                variant = min(heads, key=heads.__getitem__) if len(heads) > 1 else next(iter(heads))
+            if variant < 0:
+                idle.append(resume)
+                row = yield
+                variant = variants[row]
+            now = env._now  # noqa: SLF001
+            queue = queues[variant]
+            n = len(queue)
+            if n:
+                if former is not None:
+                    rows, dropped = former(queue, max_batch, now, seconds=seconds[variant], deadline_s=rules.deadline_s)
+                    n = len(rows)
+                    self._give_up(dropped)
+                elif n == 1 or max_batch == 1:
+                    n = 1
+                    rows = (queue.popleft(),)
+                else:
+                    n = min(n, max_batch)
+                    rows = queue.take(n)
+                if queue:
+                    heads[variant] = keys[queue.head()]
+                else:
+                    del heads[variant]
+                if not n:
+                    continue
+            else:  # a query that found this worker idle and never queued
+                rows = (row,)
+                n = 1
+            busy_s = seconds[variant][n]
+            if multipliers is not None:
+                busy_s *= next(multipliers)
+            batch = len(started)
+            started.append(now)
+            finished.append(NEVER_FINISHED)
+            place.append(first_place + variant)
+            size.append(n)
+            serve(rows)
+            alarm.callbacks = waiters
+            heappush(heap, (now + busy_s, NORMAL, next(numbers), alarm))  # type: ignore[misc]
+            yield
+            finished[batch] = env._now  # noqa: SLF001
+            if counted:
+                self.load -= n
+            if answered is not None:
+                answered(rows)

@@ -1,0 +1,72 @@
+"""Worker groups: the machines of a cluster, and which variants are placed on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sim.contracts import Jitter
+from sim.jitter import NoJitter
+from zoo import Variant, Zoo
+
+GIBIBYTE = 2**30
+
+
+@dataclass(frozen=True)
+class WorkerGroup:
+    """Describe a number of equal workers.
+
+    Every worker of a group keeps all variants of its device in memory, or those of ``models``.
+
+    Attributes:
+        device: kind of device; the variants profiled on it can be served here.
+        count: workers, at least 1.
+        memory_gib: device memory of each, GiB, above 0.
+        models: names of the models to place; empty for all that are profiled on the device.
+        jitter: how service times stray from the profile.
+        cost_per_hour: dollars an hour of each worker, at least 0.
+        power_w: watts while computing, at least 0.
+        idle_power_w: watts while idle, at least 0.
+    """
+
+    device: str
+    count: int = 1
+    memory_gib: float = 24.0
+    models: tuple[str, ...] = ()
+    jitter: Jitter = field(default_factory=NoJitter)
+    cost_per_hour: float = 0.0
+    power_w: float = 0.0
+    idle_power_w: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, not {self.count}")
+        if not self.memory_gib > 0:
+            raise ValueError(f"memory_gib must be above 0, not {self.memory_gib}")
+        for name in ("cost_per_hour", "power_w", "idle_power_w"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+
+    def hosts(self, variant: Variant) -> bool:
+        """Return whether a variant is placed on this group."""
+        return variant.device == self.device and (not self.models or variant.model in self.models)
+
+
+def placed(zoo: Zoo, groups: Iterable[WorkerGroup]) -> Zoo:
+    """Return the zoo of the variants that some worker group hosts.
+
+    Raises:
+        ValueError: if a group hosts nothing, or cannot hold its variants in memory.
+    """
+    groups = list(groups)
+    for group in groups:
+        hosted = [variant for variant in zoo.variants if group.hosts(variant)]
+        needed_gib = sum(variant.memory_bytes for variant in hosted) / GIBIBYTE
+        if not hosted:
+            devices = ", ".join(sorted({variant.device for variant in zoo.variants}))
+            raise ValueError(f"no variant of zoo {zoo.name} fits a worker on device {group.device!r}; it has {devices}")
+        if needed_gib > group.memory_gib:
+            raise ValueError(
+                f"{len(hosted)} variants need {needed_gib:.3g} GiB on {group.device!r}; memory_gib is {group.memory_gib:g}"
+            )
+    return zoo.where(lambda variant: any(group.hosts(variant) for group in groups))

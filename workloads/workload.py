@@ -1,0 +1,77 @@
+"""The workload: what arrives, from a trace or a process, at a stated rate or load."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import stream
+from workloads.arrivals import ArrivalProcess
+from workloads.azure import read_azure_llm_2023
+from workloads.users import Users
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Describe the open-loop stream of the benign users.
+
+    Give either a trace file or an arrival process; a process has a rate of its own or is scaled to a load.
+
+    Attributes:
+        trace: path of a trace file (Azure LLM inference 2023, CSV).
+        rate_scale: how many times the trace's rate, by compressing time; above 0.
+        start_s: where in the trace to start, seconds since its first row, at least 0.
+        stop_s: where in the trace to stop, above ``start_s``.
+        arrivals: the arrival process.
+        load: rate as a share of the cluster's capacity for the undefended mix of specs, above 0.
+        users: who sends.
+    """
+
+    trace: str | None = None
+    rate_scale: float = 1.0
+    start_s: float = 0.0
+    stop_s: float = math.inf
+    arrivals: ArrivalProcess | None = None
+    load: float | None = None
+    users: Users = field(default_factory=Users)
+
+    def __post_init__(self) -> None:
+        if (self.trace is None) == (self.arrivals is None):
+            found = "neither" if self.trace is None else "both"
+            raise ValueError(f"needs either a trace (a path) or arrivals (a process); found {found}")
+        if not 0 < self.rate_scale < math.inf:
+            raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
+        if not 0 <= self.start_s < self.stop_s:
+            raise ValueError(f"start_s must be at least 0 and below stop_s, not {self.start_s} and {self.stop_s}")
+        if self.load is not None and not 0 < self.load < math.inf:
+            raise ValueError(f"load must be above 0 and finite, not {self.load}")
+        if self.arrivals is not None and (self.arrivals.rate is None) == (self.load is None):
+            found = "neither" if self.load is None else "both"
+            raise ValueError(f"arrivals need either a rate or a load; found {found}")
+        if self.trace is not None and self.load is not None:
+            raise ValueError("load scales arrivals; scale a trace with rate_scale")
+
+    def times(self, seed: int, duration_s: float | None, capacity_per_s: Callable[[], float]) -> NDArray[np.float64]:
+        """Return the arrival times in seconds, sorted, shape (n,).
+
+        Args:
+            seed: of the run.
+            duration_s: arrivals beyond it are left out; needed with a process, None for a whole trace.
+            capacity_per_s: asked for the cluster's capacity where a load is given.
+
+        Raises:
+            TraceError: if the trace file cannot be read.
+            ValueError: if a process has no duration.
+        """
+        if self.trace is not None:
+            trace = read_azure_llm_2023(Path(self.trace)).window(self.start_s, self.stop_s).scaled(self.rate_scale)
+            return trace.times_s if duration_s is None else trace.window(0.0, duration_s).times_s
+        if self.arrivals is None or duration_s is None:
+            raise ValueError("an arrival process needs run.duration_s")
+        process = self.arrivals if self.load is None else self.arrivals.at_rate(self.load * capacity_per_s())
+        return process.times(stream(seed, "arrivals"), duration_s)

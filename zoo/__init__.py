@@ -1,0 +1,23 @@
+"""What is served: model variants, latency profiles, the Pareto front, feasible sets and answer tables."""
+
+from zoo.answers import AnswerTable, DataSet
+from zoo.latency import LatencyProfile, affine_law
+from zoo.pareto import FeasibleSets, pareto_front
+from zoo.table import ZooError, builtin_tables, load_table, read_zoo, write_zoo
+from zoo.variants import Variant, Zoo
+
+__all__ = [
+    "AnswerTable",
+    "DataSet",
+    "FeasibleSets",
+    "LatencyProfile",
+    "Variant",
+    "Zoo",
+    "ZooError",
+    "affine_law",
+    "builtin_tables",
+    "load_table",
+    "pareto_front",
+    "read_zoo",
+    "write_zoo",
+]

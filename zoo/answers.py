@@ -1,0 +1,63 @@
+"""What the networks answer: a data set and the table of every model's outputs on it, computed before any run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Hold labelled items and the parts they are used in.
+
+    Attributes:
+        name: what reports call it.
+        inputs: float32, shape (items, ...); what a network takes.
+        labels: integers in [0, classes), shape (items,).
+        train: rows that victims are trained on.
+        pool: rows that queries draw from, unseen by the victims; an attacker has them without labels.
+        test: held-out rows that accuracy and fidelity are measured on.
+    """
+
+    name: str
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    train: NDArray[np.int64]
+    pool: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.labels.max()) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTable:
+    """Hold the class probabilities of every model on every item, so that no network runs inside a simulation.
+
+    Attributes:
+        data: the items.
+        models: names of the models, in the order of the first axis.
+        probabilities: float32, shape (models, items, classes), rows summing to 1.
+    """
+
+    data: DataSet
+    models: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        expected = (len(self.models), len(self.data.labels), self.data.classes)
+        if self.probabilities.shape != expected:
+            raise ValueError(f"probabilities must have shape {expected}, not {self.probabilities.shape}")
+
+    def top_labels(self) -> NDArray[np.int64]:
+        """Return the top label of every model on every item, shape (models, items)."""
+        return self.probabilities.argmax(axis=2)
+
+    def accuracy(self, model: int) -> float:
+        """Return the share of test items whose top label is the true one."""
+        test = self.data.test
+        return float((self.top_labels()[model, test] == self.data.labels[test]).mean())

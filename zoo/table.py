@@ -1,0 +1,141 @@
+"""Zoos as CSV files: one row per model, device and batch size, with units in the header."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+
+from zoo.latency import LatencyProfile
+from zoo.variants import Variant, Zoo
+
+COLUMNS = ("model", "device", "accuracy", "memory_mib", "batch", "latency_ms")
+MEBIBYTE = 2**20
+
+
+class ZooError(ValueError):
+    """Say in one line what is wrong in a zoo file: file, row, column, the value found and what is allowed."""
+
+
+def read_zoo(path: Path, name: str | None = None) -> Zoo:
+    """Read a zoo from a CSV file.
+
+    The header is ``model,device,accuracy,memory_mib,batch,latency_ms``: accuracy as a fraction, memory in MiB, the
+    latency of a whole batch in milliseconds. A variant has one row per profiled batch size; its rows stand together.
+    Lines that start with ``#`` are comments (the built-in files name their sources there).
+
+    Args:
+        path: the file, UTF-8.
+        name: what reports call the zoo; the file's stem by default.
+
+    Raises:
+        ZooError: naming file, row and column, if the file cannot be read as a zoo.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ZooError(f"{path}: cannot be read as UTF-8 text ({problem})") from None
+    rows = _rows(path, lines)
+    variants: list[Variant] = []
+    for (model, device), group in groupby(rows, key=lambda row: (row[1]["model"], row[1]["device"])):
+        if any(v.model == model and v.device == device for v in variants):
+            raise ZooError(f"{path}: {model} on {device} has rows in two places; keep a variant's rows together")
+        variants.append(_variant(path, list(group)))
+    if not variants:
+        raise ZooError(f"{path}: no variant; expected rows under {','.join(COLUMNS)}")
+    return Zoo(name or path.stem, tuple(variants))
+
+
+def write_zoo(zoo: Zoo, path: Path, comment: str = "") -> None:
+    """Write a zoo as the CSV file that ``read_zoo`` reads back to an equal one.
+
+    Args:
+        zoo: what to write; answers are not part of the file.
+        path: where to.
+        comment: lines for the head of the file, without ``#``.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.writelines(f"# {line}\n" for line in comment.splitlines())
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for v in zoo.variants:
+            for batch, latency_s in zip(v.latency.batch_sizes, v.latency.latencies_s, strict=True):
+                row = (v.model, v.device, v.accuracy, v.memory_bytes / MEBIBYTE, batch, latency_s * 1e3)
+                writer.writerow(row[:2] + tuple(f"{value:.12g}" for value in row[2:]))
+
+
+def builtin_tables() -> tuple[str, ...]:
+    """Return the names of the zoos that come with the package."""
+    folder = resources.files("zoo") / "tables"
+    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".csv")))
+
+
+def load_table(table: str) -> Zoo:
+    """Load a built-in zoo by name, or a zoo file by path (anything that ends in ``.csv``).
+
+    Raises:
+        ZooError: if there is no such table or the file is not a zoo.
+    """
+    if table.endswith(".csv"):
+        return read_zoo(Path(table))
+    if table not in builtin_tables():
+        raise ZooError(f"no zoo table named {table!r}; allowed: a path ending in .csv, or {', '.join(builtin_tables())}")
+    with resources.as_file(resources.files("zoo") / "tables" / f"{table}.csv") as path:
+        return read_zoo(path, table)
+
+
+def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    if not numbered:
+        raise ZooError(f"{path}: empty; expected the header {','.join(COLUMNS)}")
+    header = tuple(cell.strip() for cell in numbered[0][1].split(","))
+    if header != COLUMNS:
+        raise ZooError(f"{path}:{numbered[0][0]}: header is {','.join(header)}; expected {','.join(COLUMNS)}")
+    for number, line in numbered[1:]:
+        cells = [cell.strip() for cell in next(csv.reader([line]))]
+        if len(cells) != len(COLUMNS):
+            raise ZooError(f"{path}:{number}: {len(cells)} columns; expected {len(COLUMNS)} ({','.join(COLUMNS)})")
+        yield number, dict(zip(COLUMNS, cells, strict=True))
+
+
+def _variant(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Variant:
+    first_number, first = rows[0]
+    for number, row in rows:
+        for column in ("accuracy", "memory_mib"):
+            if row[column] != first[column]:
+                where = f"{path}:{number}: column {column}: found {row[column]}"
+                raise ZooError(f"{where}; expected {first[column]} as in row {first_number} of the same variant")
+    try:
+        return Variant(
+            first["model"],
+            first["device"],
+            _number(path, first_number, first, "accuracy"),
+            _number(path, first_number, first, "memory_mib") * MEBIBYTE,
+            LatencyProfile(
+                tuple(_batch(path, number, row) for number, row in rows),
+                tuple(_number(path, number, row, "latency_ms") / 1e3 for number, row in rows),
+            ),
+        )
+    except ZooError:
+        raise
+    except ValueError as problem:
+        raise ZooError(f"{path}:{first_number}: {first['model']} on {first['device']}: {problem}") from None
+
+
+def _number(path: Path, number: int, row: dict[str, str], column: str) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ZooError(f"{path}:{number}: column {column}: found {row[column]!r}; expected a number")
+    return value
+
+
+def _batch(path: Path, number: int, row: dict[str, str]) -> int:
+    if not row["batch"].isdecimal():
+        raise ZooError(f"{path}:{number}: column batch: found {row['batch']!r}; expected a whole number from 1")
+    return int(row["batch"])
