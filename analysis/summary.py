@@ -138,6 +138,8 @@ class Summary:
         scenario: its name.
         seed: of the run.
         duration_s: simulated seconds.
+        warmup_s: queries sent before this are in no metric of the groups.
+        slo_scale: deadline = sent + slo_scale * maximum latency of the spec.
         benign: metrics of the benign users.
         attacker: metrics of all adversaries together.
         cluster: what the cluster did.
@@ -149,6 +151,8 @@ class Summary:
     scenario: str
     seed: int
     duration_s: float
+    warmup_s: float
+    slo_scale: float
     benign: GroupSummary
     attacker: GroupSummary
     cluster: ClusterSummary
@@ -169,6 +173,8 @@ def summarize(
         scenario=scenario,
         seed=seed,
         duration_s=record.horizon_s,
+        warmup_s=record.warmup_s,
+        slo_scale=record.slo_scale,
         benign=_group(measured(record, attacking=False)),
         attacker=_group(measured(record, attacking=True)),
         cluster=_cluster(record),

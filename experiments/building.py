@@ -11,7 +11,7 @@ import numpy as np
 
 from adversaries import Campaign
 from experiments.decode import DecodeError, Problem
-from experiments.scenario import Scenario
+from experiments.scenario import Scenario, ZooChoice
 from sim import Cluster, Operator, placed, stream
 from workloads import TraceError
 from zoo import Zoo, ZooError, load_table
@@ -74,7 +74,7 @@ def build_zoo(scenario: Scenario) -> Zoo:
     Raises:
         DecodeError: if the zoo cannot be read, or does not fit the workers.
     """
-    zoo = _at(("zoo", "table"), lambda: _whole_zoo(scenario))
+    zoo = _at(("zoo", "table"), lambda: whole_zoo(scenario.zoo))
     for name, group in scenario.cluster.items():
         unknown = sorted(set(group.models) - set(zoo.models()))
         if unknown:
@@ -127,9 +127,14 @@ def _operator(scenario: Scenario) -> Operator:
     )
 
 
-def _whole_zoo(scenario: Scenario) -> Zoo:
-    if scenario.zoo.table is not None:
-        return load_table(scenario.zoo.table)
+def whole_zoo(choice: ZooChoice) -> Zoo:
+    """Return a zoo with all its variants, wherever they are placed.
+
+    Raises:
+        ZooError: if the table cannot be read.
+    """
+    if choice.table is not None:
+        return load_table(choice.table)
     from zoo.digits import digits_zoo  # noqa: PLC0415 -- scikit-learn and torch only where networks are served
 
     return digits_zoo()

@@ -1,0 +1,226 @@
+"""The figures of a run and of a study, as plotly figures with axes, units and n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from analysis.intervals import estimate
+from analysis.study import Cell
+
+# Okabe and Ito's palette: told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#666666",
+)
+DEVICE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+PHASE_COLOURS = {"fingerprint": ORANGE, "extract": RED}
+MAX_POINTS = 400
+
+
+def latency_distribution(requests: pd.DataFrame, summary: Mapping[str, Any]) -> go.Figure:
+    """Draw the share of answered queries that took longer than t, of benign users and of adversaries, on log axes."""
+    figure = go.Figure()
+    for group, colour in (("benign", BLUE), ("attacker", RED)):
+        answered = requests[(requests["group"] == group) & (requests["outcome"] == "answered")]
+        latency_ms = np.sort((answered["delivered_s"] - answered["sent_s"]).to_numpy()) * 1e3
+        if not len(latency_ms):
+            continue
+        longer = 1 - np.arange(len(latency_ms)) / len(latency_ms)
+        # Evenly spaced on the log axis, so that the tail keeps its points.
+        keep = np.unique(len(latency_ms) - np.geomspace(1, len(latency_ms), MAX_POINTS).astype(int))
+        name = f"{group} (n = {len(latency_ms):,})"
+        figure.add_scatter(
+            x=latency_ms[keep], y=longer[keep], name=name, mode="lines", line={"color": colour, "width": 2.5}
+        )
+    figure.update_xaxes(title="latency t, from sending to answer (ms)", **_log_milliseconds())
+    figure.update_yaxes(title="share of answers later than t", type="log", exponentformat="power", dtick=1)
+    return _finished(figure, f"Latency of answered queries, seed {summary['seed']}")
+
+
+def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str, Any]) -> go.Figure:
+    """Draw load, queries in the system and benign SLO attainment per second, with the phases of attacks shaded."""
+    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    end_s = float(summary["duration_s"])
+    edges = np.arange(0, max(end_s, 1.0) + 1)
+    seconds = edges[:-1] + 0.5
+    for group, colour in (("benign", BLUE), ("attacker", RED)):
+        sent_s = requests.loc[requests["group"] == group, "sent_s"].to_numpy()
+        load = np.histogram(sent_s, edges)[0]
+        figure.add_scatter(x=seconds, y=load, name=f"{group} load", line={"color": colour}, row=1, col=1)
+    waiting = _in_system(requests, edges)
+    figure.add_scatter(x=seconds, y=waiting, name="queries in the system (mean)", line={"color": GREEN}, row=2, col=1)
+    attainment = _attainment(requests, edges, float(summary["slo_scale"]))
+    figure.add_scatter(x=seconds, y=attainment, name="benign attainment", line={"color": PURPLE}, row=3, col=1)
+    _shade_phases(figure, attacks)
+    figure.update_yaxes(title="queries / s", rangemode="tozero", row=1)
+    figure.update_yaxes(title="queries", rangemode="tozero", row=2)
+    figure.update_yaxes(title="SLO attainment", range=[0, 1.02], row=3)
+    figure.update_xaxes(title="simulated time (s)", row=3)
+    n = len(requests)
+    return _finished(figure, f"Load, queue and SLO attainment per second, n = {n:,}, seed {summary['seed']}", height=680)
+
+
+def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.DataFrame) -> go.Figure:
+    """Draw the placed variants and their Pareto front, the specs that an attack found, and who answered the attack."""
+    figure = go.Figure()
+    zoo = pd.DataFrame(summary["zoo"])
+    front = zoo[zoo["on_front"]].sort_values("latency_s")
+    x = [*np.repeat(front["latency_s"].to_numpy() * 1e3, 2)[1:], float(zoo["latency_s"].max()) * 1.25e3]
+    figure.add_scatter(
+        x=x, y=np.repeat(front["accuracy"].to_numpy(), 2), name="Pareto front", mode="lines", line={"color": GREY, "dash": "dot"}
+    )
+    asked = requests.loc[attacks.loc[attacks["phase"] == "extract", "query"]]
+    answers = asked.loc[asked["outcome"] == "answered", "variant"].value_counts()
+    share = zoo["variant"].map(answers / max(int(answers.sum()), 1)).astype(float).fillna(0.0)
+    for colour, (device, variants) in zip(DEVICE_COLOURS * len(zoo), zoo.groupby("device"), strict=False):
+        figure.add_scatter(
+            x=variants["latency_s"] * 1e3,
+            y=variants["accuracy"],
+            name=f"variant on {device}",
+            mode="markers+text",
+            text=variants["model"].where(variants["on_front"], ""),
+            textposition="top left",
+            textfont={"size": 11},
+            marker={"color": colour, "size": 9, "opacity": np.where(variants["on_front"], 1.0, 0.4)},
+        )
+    hit = share > 0
+    if hit.any():
+        figure.add_scatter(
+            x=zoo.loc[hit, "latency_s"] * 1e3,
+            y=zoo.loc[hit, "accuracy"],
+            name=f"answered the attack (area: share of {int(answers.sum()):,} answers)",
+            mode="markers",
+            hovertext=[f"{value:.1%}" for value in share[hit]],
+            marker={"size": 12 + 28 * np.sqrt(share[hit]), "color": "rgba(0,0,0,0)", "line": {"color": RED, "width": 2}},
+        )
+    specs = [spec for attack in summary["attacks"] if attack["fingerprint"] for spec in attack["fingerprint"]["specs"]]
+    if specs:
+        figure.add_scatter(
+            x=[latency_s * 1e3 for _, latency_s in specs],
+            y=[accuracy for accuracy, _ in specs],
+            name="spec found by fingerprinting",
+            mode="markers",
+            marker={"symbol": "x-thin", "size": 11, "line": {"color": "black", "width": 1.5}},
+        )
+    figure.update_xaxes(title="profiled latency, batch 1 (ms)", **_log_milliseconds())
+    figure.update_yaxes(title="profiled accuracy")
+    return _finished(figure, f"The zoo: {len(front)} of {len(zoo)} variants on the front, seed {summary['seed']}")
+
+
+TRADEOFF_SERIES = (
+    ("benign goodput", "goodput", BLUE, "circle"),
+    ("models found by fingerprinting", "models_found", GREEN, "x"),
+    ("hit rate of extraction queries", "hit_rate", ORANGE, "diamond"),
+    ("clone fidelity", "fidelity", RED, "square"),
+    ("clone accuracy", "accuracy", PURPLE, "triangle-up"),
+)
+
+
+def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
+    """Draw goodput and attack success over the strength of a defense, and one against the other.
+
+    Args:
+        cells: one a value of the varied parameter, each with its replications.
+        axis: dotted path of that parameter.
+    """
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
+    values = [cell.value for cell in cells]
+    estimates = {key: [estimate(cell.values(key)) for cell in cells] for _, key, _, _ in TRADEOFF_SERIES}
+    for name, key, colour, symbol in TRADEOFF_SERIES:
+        points = estimates[key]
+        figure.add_scatter(
+            x=values,
+            y=[point.mean for point in points],
+            error_y={"array": [point.half_width for point in points], "thickness": 1.2, "width": 4},
+            name=name,
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"symbol": symbol, "size": 8},
+            row=1,
+            col=1,
+        )
+    goodput = estimates["goodput"]
+    for name, key, colour, symbol in TRADEOFF_SERIES[1:]:
+        points = estimates[key]
+        figure.add_scatter(
+            x=[point.mean for point in goodput],
+            y=[point.mean for point in points],
+            error_x={"array": [point.half_width for point in goodput], "thickness": 1.2, "width": 4},
+            error_y={"array": [point.half_width for point in points], "thickness": 1.2, "width": 4},
+            name=name,
+            mode="lines+markers+text" if key == "hit_rate" else "lines+markers",
+            text=[f"{value:g}" for value in values],
+            textposition="bottom center",
+            line={"color": colour},
+            marker={"symbol": symbol, "size": 8},
+            showlegend=False,
+            row=1,
+            col=2,
+        )
+    figure.update_xaxes(title=axis, row=1, col=1)
+    figure.update_xaxes(title=f"benign goodput (labels: {axis.rsplit('.', 1)[-1]})", row=1, col=2)
+    figure.update_yaxes(title="share", rangemode="tozero", range=[0, 1.05], row=1, col=1)
+    figure.update_yaxes(title="attack success", rangemode="tozero", range=[0, 1.05], row=1, col=2)
+    n = min(len(cell.summaries) for cell in cells)
+    return _finished(figure, f"What the defense costs and what it buys (mean and 95 % interval, {n} seeds)", height=500)
+
+
+def _shade_phases(figure: go.Figure, attacks: pd.DataFrame) -> None:
+    """Shade the time of every phase of an attack in all rows of a timeline, with an entry in the legend."""
+    for (adversary, phase), rows in attacks.groupby(["adversary", "phase"], sort=False):
+        start_s, stop_s = float(rows["sent_s"].min()), float(rows["sent_s"].max())
+        colour = PHASE_COLOURS.get(str(phase), GREY)
+        figure.add_vrect(x0=start_s, x1=stop_s, fillcolor=colour, opacity=0.13, line_width=0, row="all", col=1)
+        marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.35}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=f"{adversary}: {phase}")
+
+
+def _in_system(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Any:
+    """Return the mean number of queries with no outcome yet in each second, from ten samples a second."""
+    sent_s = np.sort(requests["sent_s"].to_numpy())
+    ended_s = np.sort(requests["delivered_s"].dropna().to_numpy())
+    at_s = (edges[:-1, None] + (np.arange(10) + 0.5) / 10).ravel()
+    inside = np.searchsorted(sent_s, at_s, side="right") - np.searchsorted(ended_s, at_s, side="right")
+    return inside.reshape(-1, 10).mean(axis=1)
+
+
+def _attainment(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np.float64]], slo_scale: float) -> Any:
+    """Return the share of benign queries sent in each second that met their deadline; NaN where none was sent."""
+    benign = requests[requests["group"] == "benign"]
+    deadline_s = benign["sent_s"] + slo_scale * benign["max_latency_s"]
+    met = (benign["outcome"] == "answered") & (benign["delivered_s"] <= deadline_s)
+    sent = np.histogram(benign["sent_s"], edges)[0]
+    good = np.histogram(benign.loc[met, "sent_s"], edges)[0]
+    return np.divide(good, sent, out=np.full(len(sent), np.nan), where=sent > 0)
+
+
+def _log_milliseconds() -> dict[str, Any]:
+    """Return the settings of a logarithmic axis with ticks at 1, 2 and 5 of each decade."""
+    ticks = [digit * 10.0**power for power in range(-2, 6) for digit in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def _finished(figure: go.Figure, title: str, height: int = 480) -> go.Figure:
+    figure.update_layout(
+        title={"text": title, "font": {"size": 16}, "y": 0.97, "yanchor": "top"},
+        template="plotly_white",
+        font={"family": "Helvetica, Arial, sans-serif", "size": 13},
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.01, "x": 0},
+        margin={"l": 70, "r": 30, "t": 60, "b": 120},
+        height=height,
+        width=980,
+    )
+    figure.update_xaxes(showline=True, linecolor="#444", ticks="outside", mirror=False)
+    figure.update_yaxes(showline=True, linecolor="#444", ticks="outside")
+    return figure

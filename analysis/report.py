@@ -1,0 +1,117 @@
+"""The HTML report: one self-contained page with tables and interactive figures, that asks nothing of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+STYLE = """
+body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #1b1b1b; margin: 2.5rem auto; max-width: 1010px; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+p.note { color: #555; margin-top: .2rem; }
+table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: #555; padding-bottom: .3rem; }
+th, td { padding: .28rem .8rem .28rem 0; text-align: right; border-bottom: 1px solid #e3e3e3; }
+th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #444; }
+.wide { overflow-x: auto; } pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; }
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold a table of text.
+
+    Attributes:
+        caption: what it shows, with n.
+        header: name and unit of each column.
+        rows: cells as they are shown.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Figure], scenario: str) -> str:
+    """Return a complete HTML document.
+
+    Args:
+        title: heading.
+        note: one sentence under it.
+        tables: shown first.
+        figures: shown below, interactive; plotly.js is inside the page once.
+        scenario: TOML text shown at the end.
+    """
+    plots = [figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}) for figure in figures]
+    body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{escape(note)}</p>', *map(_table, tables)]
+    body += [f'<div class="wide">{plot}</div>' for plot in plots]
+    body += ["<h2>Scenario</h2>", f"<pre>{escape(scenario)}</pre>"]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
+        f"<script>{get_plotlyjs()}</script></head>\n<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def run_tables(summary: dict[str, Any]) -> list[Table]:
+    """Return the tables of one run: the two groups of senders, the attacks, and the cluster."""
+    return [_groups(summary), *([_attacks(summary)] if summary["attacks"] else []), _workers(summary)]
+
+
+def shown(value: Any, digits: int = 3) -> str:
+    """Return a number as tables show it: a dash for what is not known, thousands separated."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _groups(summary: dict[str, Any]) -> Table:
+    shares = ("goodput", "spec_goodput", "slo_violation_rate", "effective_accuracy", "answer_accuracy")
+    rows = []
+    for name in ("benign", "attacker"):
+        group = summary[name]
+        latency_ms = [None if group["latency_s"][q] is None else group["latency_s"][q] * 1e3 for q in ("p50", "p99")]
+        rate = shown(group["goodput_per_s"], 1)
+        cells = [shown(group[key]) for key in shares]
+        rows.append([name, shown(group["sent"]), *cells, *(shown(value, 1) for value in latency_ms), rate])
+    header = ["senders", "sent", "goodput", "spec goodput", "SLO violations", "effective accuracy", "answer accuracy"]
+    window = f"sent after {summary['warmup_s']:g} s of {summary['duration_s']:,.1f} s; shares of all sent"
+    return Table(f"Queries {window}", [*header, "p50 (ms)", "p99 (ms)", "goodput (/s)"], rows)
+
+
+def _attacks(summary: dict[str, Any]) -> Table:
+    rows = []
+    for attack in summary["attacks"]:
+        found, extracted = attack["fingerprint"] or {}, attack["extraction"] or {}
+        models = f"{found['models_found']} of {found['models_total']}" if found else "–"
+        shares = [shown(extracted.get(key)) for key in ("purity", "fidelity", "accuracy", "relative_accuracy")]
+        spent = [shown(attack["queries_sent"]), shown(attack["price"], 4), shown(attack["wall_s"], 1)]
+        extraction = [extracted.get("target", "–"), shown(extracted.get("labels"))]
+        rows.append([attack["name"], *spent, models, shown(found.get("hit_rate")), *extraction, *shares])
+    header = ["attack", "queries", "price ($)", "time (s)", "models found", "hit rate", "target", "labels"]
+    quality = ["purity", "fidelity", "accuracy", "relative accuracy"]
+    return Table("Attacks; fidelity and accuracy of the clone on held-out items", [*header, *quality], rows)
+
+
+def _workers(summary: dict[str, Any]) -> Table:
+    cluster = summary["cluster"]
+    batch, rate = shown(cluster["mean_batch_size"], 2), shown(cluster["throughput_per_s"], 1)
+    cost, energy = shown(cluster["cost"], 4), shown(cluster["energy_j"] / 1e3, 2)
+    caption = f"Workers: mean batch {batch}, {rate} answers/s, cost ${cost}, energy {energy} kJ"
+    return Table(caption, ["worker", "utilization"], [[n, shown(u)] for n, u in cluster["utilization"].items()])
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    return (
+        f'<div class="wide"><table><caption>{escape(table.caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )

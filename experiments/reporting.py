@@ -1,0 +1,104 @@
+"""Figures and reports of results folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
+from analysis.report import Table, page, run_tables
+from experiments.results import Folder, ResultsError
+from experiments.sweeping import Study, StudyFolder
+
+RUN_FIGURES: dict[str, Callable[[Folder], go.Figure]] = {
+    "latency": lambda run: latency_distribution(run.requests, run.summary),
+    "timeline": lambda run: timeline(run.requests, run.attacks, run.summary),
+    "zoo": lambda run: zoo_front(run.summary, run.requests, run.attacks),
+}
+STUDY_FIGURES: dict[str, Callable[[StudyFolder], go.Figure]] = {
+    "tradeoff": lambda study: tradeoff(study.cells, study.study.axis),
+}
+FORMATS = ("html", "svg", "pdf", "png")
+
+
+def figure_of(folder: Path, name: str) -> go.Figure:
+    """Draw one figure of a results folder.
+
+    Args:
+        folder: of a run or of a study.
+        name: a key of ``RUN_FIGURES`` for a run, of ``STUDY_FIGURES`` for a study.
+
+    Raises:
+        ResultsError: if the folder has no such figure.
+    """
+    is_study = (folder / "study.toml").is_file()
+    known: dict[str, Any] = {**STUDY_FIGURES} if is_study else {**RUN_FIGURES}
+    if name not in known:
+        kind = "study" if is_study else "run"
+        raise ResultsError(f"{folder}: a {kind} has no figure {name!r}; allowed: {', '.join(known)}")
+    return known[name](StudyFolder(folder) if is_study else Folder(folder))  # type: ignore[no-any-return]
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as HTML, SVG, PDF or PNG, by the path's suffix.
+
+    Raises:
+        ResultsError: if a static format is asked for and kaleido or a Chrome is missing.
+    """
+    if path.suffix == ".html":
+        figure.write_html(path, include_plotlyjs=True)
+        return
+    try:
+        figure.write_image(path, scale=2)
+    except (RuntimeError, ValueError, ImportError) as problem:
+        hint = "install siegelab[figures] and Chrome or Chromium, or use --format html"
+        raise ResultsError(f"{path}: cannot be exported ({str(problem).strip().splitlines()[0]}); {hint}") from None
+
+
+def run_report(run: Folder) -> str:
+    """Return the report of a run as one HTML page."""
+    summary = run.summary
+    figures = [figure(run) for figure in RUN_FIGURES.values()]
+    defenses = ", ".join(f"{d['name']} ({d['kind']})" for d in summary["defenses"]) or "none"
+    note = f"One run of {summary['duration_s']:,.1f} simulated seconds, seed {summary['seed']}; defenses: {defenses}."
+    return page(f"SiegeLab: {summary['scenario']}", note, run_tables(summary), figures, run.scenario)
+
+
+def study_report(folder: StudyFolder) -> str:
+    """Return the report of a study as one HTML page: the trade-off, and a closer look at the runs it kept."""
+    study = folder.study
+    figures = [figure(folder) for figure in STUDY_FIGURES.values()]
+    for label, run in folder.kept_runs():
+        for figure in (draw(run) for draw in RUN_FIGURES.values()):
+            figure.update_layout(title_text=f"{label}: {figure.layout.title.text}")
+            figures.append(figure)
+    seeds = ", ".join(map(str, study.seeds))
+    note = f"{len(folder.points)} runs of scenario {study.scenario}; {study.axis} varied, seeds {seeds}."
+    text = (folder.path / "study.toml").read_text(encoding="utf-8") + "\n" + folder.scenario
+    return page(f"SiegeLab study: {study.name}", note, [study_table(folder.study, folder)], figures, text)
+
+
+STUDY_COLUMNS = {
+    "benign goodput": "goodput",
+    "SLO violations": "slo_violation_rate",
+    "p50 (ms)": "p50_ms",
+    "p99 (ms)": "p99_ms",
+    "models found": "models_found",
+    "hit rate": "hit_rate",
+    "fidelity": "fidelity",
+    "accuracy": "accuracy",
+}
+
+
+def study_table(study: Study, folder: StudyFolder) -> Table:
+    """Return one row a value of the varied parameters: means over the seeds with 95 % intervals."""
+    paths = list(study.grid)
+    rows = []
+    for cell in folder.cells:
+        settings = [f"{cell.settings[path]:g}" if isinstance(cell.settings[path], float) else str(cell.settings[path]) for path in paths]
+        rows.append([*settings, *(str(cell.estimate(metric)) for metric in STUDY_COLUMNS.values())])
+    caption = f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
+    return Table(caption, [*(path.rsplit(".", 1)[-1] for path in paths), *STUDY_COLUMNS], rows)

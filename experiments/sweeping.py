@@ -1,0 +1,198 @@
+"""Sweeps: every point of a study's grid as a run of its own, in several processes, one file a point."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from analysis.study import Cell, Point, cells
+from experiments.building import build_zoo
+from experiments.decode import decode, encode
+from experiments.loading import ScenarioError, load, open_source
+from experiments.results import Folder, ResultsError, save, scenario_toml
+from experiments.running import Progress, run
+from experiments.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Study:
+    """Describe a grid of runs over one scenario.
+
+    Attributes:
+        name: what reports call it.
+        scenario: name of a built-in scenario, or path of a file.
+        grid: values by dotted path of the scenario; every combination is run.
+        seeds: replications; each seed is run with every combination (common random numbers).
+        keep_runs: keep the whole results folder of the first seed at every combination, for its figures.
+    """
+
+    name: str
+    scenario: str
+    grid: dict[str, tuple[Any, ...]]
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    keep_runs: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.grid or not all(self.grid.values()):
+            raise ValueError("grid must have at least one path, each with at least one value")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be at least one and all different, not {list(self.seeds)}")
+
+    @property
+    def axis(self) -> str:
+        """Dotted path of the first varied parameter, which figures put on their axis."""
+        return next(iter(self.grid))
+
+    def settings(self) -> Iterator[dict[str, Any]]:
+        """Yield the combinations of the grid in order."""
+        for values in itertools.product(*self.grid.values()):
+            yield dict(zip(self.grid, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Describe one run of a study completely.
+
+    Attributes:
+        settings: values of the varied parameters.
+        scenario: with them and the seed applied.
+        point: file that its summary goes to.
+        run: folder that the whole run goes to; None if it is not kept.
+    """
+
+    settings: dict[str, Any]
+    scenario: Scenario
+    point: Path
+    run: Path | None
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Read the results folder of a study.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @cached_property
+    def study(self) -> Study:
+        """What was varied."""
+        return decode(Study, tomllib.loads((self.path / "study.toml").read_text(encoding="utf-8")))
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The finished runs, in the order of the grid and the seeds."""
+        found = [json.loads(file.read_text(encoding="utf-8")) for file in (self.path / "points").glob("*.json")]
+        order = {repr(settings): number for number, settings in enumerate(self.study.settings())}
+        points = [Point(entry["settings"], entry["seed"], entry["summary"]) for entry in found]
+        known = [point for point in points if repr(point.settings) in order and point.seed in self.study.seeds]
+        if not known:
+            raise ResultsError(f"{self.path}: no finished point of the study here")
+        return sorted(known, key=lambda point: (order[repr(point.settings)], point.seed))
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """The points by settings."""
+        return cells(self.points)
+
+    @cached_property
+    def scenario(self) -> str:
+        """The scenario before anything was varied, as TOML text."""
+        return (self.path / "scenario.toml").read_text(encoding="utf-8")
+
+    def kept_runs(self) -> list[tuple[str, Folder]]:
+        """Return the runs whose folders were kept, each with its settings as a label, in the order of the grid."""
+        labels = [_label(settings) for settings in self.study.settings()]
+        return [(label, Folder(self.path / "runs" / label)) for label in labels if (self.path / "runs" / label).is_dir()]
+
+
+def load_study(name: str) -> Study:
+    """Load a study from a TOML file, or a built-in one by name.
+
+    Raises:
+        ScenarioError: with one line a problem.
+    """
+    source = open_source(name, "studies")
+    study = source.decode(Study)
+    if study.scenario.endswith(".toml") and not Path(study.scenario).is_absolute():
+        return decode(Study, encode(study) | {"scenario": str(Path(source.name).parent / study.scenario)})
+    return study
+
+
+def sweep(study: Study, folder: Path, executor: Executor, progress: Progress | None = None) -> StudyFolder:
+    """Run every point of a study that has no file yet.
+
+    A point's file is named by the hash of its complete scenario and of the package's version, and appears when its run
+    is complete: a sweep that was stopped goes on where it was, and another executor (of a cluster) gives the same files.
+
+    Args:
+        study: the grid.
+        folder: where to; files of points that are there already are kept.
+        executor: runs the points.
+        progress: told how much is done.
+
+    Raises:
+        ScenarioError: if a combination makes no valid scenario; nothing is run then.
+    """
+    jobs = _jobs(study, folder)
+    (folder / "points").mkdir(parents=True, exist_ok=True)
+    _write(folder / "scenario.toml", scenario_toml(load(study.scenario)))
+    _write(folder / "study.toml", tomli_w.dumps(encode(study)))
+    for stale in set((folder / "points").glob("*.json")) - {job.point for job in jobs}:
+        stale.unlink()
+    missing = [job for job in jobs if not job.point.exists() or (job.run and not job.run.exists())]
+    if missing:
+        executor.submit(build_zoo, missing[0].scenario).result()  # trains and caches networks once
+    futures = [executor.submit(_run_job, job) for job in missing]
+    for done, future in enumerate(as_completed(futures), len(jobs) - len(missing) + 1):
+        future.result()
+        if progress:
+            progress(done / len(jobs))
+    return StudyFolder(folder)
+
+
+def _jobs(study: Study, folder: Path) -> list[Job]:
+    jobs = []
+    for settings in study.settings():
+        for seed in study.seeds:
+            try:
+                scenario = load(study.scenario, {**settings, "seed": seed})
+            except ScenarioError as wrong:
+                raise ScenarioError(f"study {study.name}: {wrong}") from None
+            text = f"{version('siegelab')}\n{scenario_toml(scenario)}"
+            name = hashlib.sha256(text.encode()).hexdigest()[:16]
+            kept = folder / "runs" / _label(settings) if study.keep_runs and seed == study.seeds[0] else None
+            jobs.append(Job(settings, scenario, folder / "points" / f"{name}.json", kept))
+    return jobs
+
+
+def _run_job(job: Job) -> None:
+    result = run(job.scenario)
+    if job.run:
+        save(result, job.run)
+    entry = {"settings": job.settings, "seed": job.scenario.seed, "summary": result.summary.to_dict()}
+    _write(job.point, json.dumps(entry, indent=1, allow_nan=False))
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _label(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{path.rsplit('.', 1)[-1]} = {value}" for path, value in settings.items())
