@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 
 from adversaries.clone import CloneRecipe, train_clone
 from adversaries.contract import Adversary, Notes, Process, pick
-from sim import OUTCOMES, AttackRecord, BudgetExhausted, Client, Cluster, Extraction, Fingerprint, Phase, RunRecord, stream
+from sim import (
+    OUTCOMES,
+    AttackRecord,
+    BudgetExhausted,
+    Client,
+    Cluster,
+    Extraction,
+    Fingerprint,
+    Phase,
+    RunRecord,
+    stream,
+)
 from zoo import Zoo
 
 ANSWERED = OUTCOMES.index("answered")
@@ -54,8 +65,8 @@ class Campaign:
         """Return the model that the adversary would choose if it knew the front; the fastest if none is in reach."""
         front = np.flatnonzero(self.zoo.on_front)
         slowest_first = front[np.argsort(-self.zoo.latencies_s[front], kind="stable")]
-        reach = [v for v in slowest_first if self.zoo.latencies_s[v] <= self.adversary.latency_bound_s]
-        return self.zoo.variants[pick(reach, self.adversary.target) if reach else slowest_first[-1]].model
+        reach = [int(v) for v in slowest_first if self.zoo.latencies_s[v] <= self.adversary.latency_bound_s]
+        return self.zoo.variants[pick(reach, self.adversary.target) if reach else int(slowest_first[-1])].model
 
     def judge(self, record: RunRecord, recipe: CloneRecipe) -> AttackRecord:
         """Say what the attack achieved, from its notes and from the truth in the run's record."""
@@ -108,9 +119,9 @@ class Campaign:
             target=target,
             labels=len(self.notes.items),
             purity=purity,
-            accuracy=clone and clone.accuracy,
-            fidelity=clone and clone.fidelity,
-            relative_accuracy=clone and clone.relative_accuracy,
+            accuracy=clone.accuracy if clone else None,
+            fidelity=clone.fidelity if clone else None,
+            relative_accuracy=clone.relative_accuracy if clone else None,
         )
 
 

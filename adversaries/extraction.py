@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,10 +66,8 @@ class FingerprintThenExtract(Adversary):
         whole = client.budget
         client.budget = round(whole * self.fingerprint_share)
         notes.begin("fingerprint", client)
-        try:
+        with suppress(BudgetExhausted):  # it goes on with what it has found
             yield from most_accurate_first(client, self.grid, notes.specs)
-        except BudgetExhausted:
-            pass  # it goes on with what it has found
         client.budget = whole
         yield from knockoff_random(client, self._chosen(notes.specs), notes, pool, rng)
 

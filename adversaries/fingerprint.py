@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,9 +96,8 @@ def most_accurate_first(client: Client, grid: Grid, found: list[Spec]) -> Proces
     """
     cap = grid.latency_steps
     while cap >= 1 and (yield from feasible(client, grid.spec(0, cap))):
-        bound = cap
-        accuracy = yield from bisect(client, lambda k: grid.spec(k, bound), 0, grid.accuracy_steps)
-        latency = yield from bisect(client, lambda k: grid.spec(accuracy, k), bound, 0)  # noqa: B023 -- used at once
+        accuracy = yield from bisect(client, partial(grid.spec, latency=cap), 0, grid.accuracy_steps)
+        latency = yield from bisect(client, partial(grid.spec, accuracy), cap, 0)
         found.append(grid.spec(accuracy, latency))
         cap = latency - 1
 

@@ -68,7 +68,9 @@ def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str
     figure.update_yaxes(title="SLO attainment", range=[0, 1.02], row=3)
     figure.update_xaxes(title="simulated time (s)", row=3)
     n = len(requests)
-    return _finished(figure, f"Load, queue and SLO attainment per second, n = {n:,}, seed {summary['seed']}", height=680)
+    return _finished(
+        figure, f"Load, queue and SLO attainment per second, n = {n:,}, seed {summary['seed']}", height=680
+    )
 
 
 def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.DataFrame) -> go.Figure:
@@ -78,7 +80,11 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
     front = zoo[zoo["on_front"]].sort_values("latency_s")
     x = [*np.repeat(front["latency_s"].to_numpy() * 1e3, 2)[1:], float(zoo["latency_s"].max()) * 1.25e3]
     figure.add_scatter(
-        x=x, y=np.repeat(front["accuracy"].to_numpy(), 2), name="Pareto front", mode="lines", line={"color": GREY, "dash": "dot"}
+        x=x,
+        y=np.repeat(front["accuracy"].to_numpy(), 2),
+        name="Pareto front",
+        mode="lines",
+        line={"color": GREY, "dash": "dot"},
     )
     asked = requests.loc[attacks.loc[attacks["phase"] == "extract", "query"]]
     answers = asked.loc[asked["outcome"] == "answered", "variant"].value_counts()
@@ -102,7 +108,11 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
             name=f"answered the attack (area: share of {int(answers.sum()):,} answers)",
             mode="markers",
             hovertext=[f"{value:.1%}" for value in share[hit]],
-            marker={"size": 12 + 28 * np.sqrt(share[hit]), "color": "rgba(0,0,0,0)", "line": {"color": RED, "width": 2}},
+            marker={
+                "size": 12 + 28 * np.sqrt(share[hit]),
+                "color": "rgba(0,0,0,0)",
+                "line": {"color": RED, "width": 2},
+            },
         )
     specs = [spec for attack in summary["attacks"] if attack["fingerprint"] for spec in attack["fingerprint"]["specs"]]
     if specs:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sim import OUTCOMES, AttackRecord, RunRecord
 
@@ -63,5 +65,5 @@ def _attack_frame(record: RunRecord, attack: AttackRecord) -> pd.DataFrame:
     )
 
 
-def _named(codes: np.ndarray[tuple[int], np.dtype[np.generic]], names: Sequence[str]) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes.astype(np.int16), list(names))
+def _named(codes: NDArray[Any], names: Sequence[str]) -> Any:
+    return pd.Categorical.from_codes(codes.astype(np.int16), pd.Index(list(names)))

@@ -41,7 +41,7 @@ class Queries:
     @cached_property
     def answered(self) -> NDArray[np.bool_]:
         """Whether each query was answered, late or not, shape (sent,)."""
-        return self.record.outcome[self.mask] == ANSWERED
+        return np.asarray(self.record.outcome[self.mask] == ANSWERED)
 
     @cached_property
     def latency_s(self) -> NDArray[np.float64]:

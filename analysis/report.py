@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 STYLE = """
-body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #1b1b1b; margin: 2.5rem auto; max-width: 1010px; padding: 0 1rem; }
+body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #1b1b1b; }
+body { margin: 2.5rem auto; max-width: 1010px; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 p.note { color: #555; margin-top: .2rem; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums; }
@@ -47,7 +48,9 @@ def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Fi
         figures: shown below, interactive; plotly.js is inside the page once.
         scenario: TOML text shown at the end.
     """
-    plots = [figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}) for figure in figures]
+    plots = [
+        figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}) for figure in figures
+    ]
     body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{escape(note)}</p>', *map(_table, tables)]
     body += [f'<div class="wide">{plot}</div>' for plot in plots]
     body += ["<h2>Scenario</h2>", f"<pre>{escape(scenario)}</pre>"]

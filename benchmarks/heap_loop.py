@@ -1,7 +1,8 @@
 """A hand-written heap loop of the semantics that the engine benchmark compares with: the pure-Python floor.
 
-Shared queues by variant, first in first out, workers of one kind, batches by size or time-out, decided variants. It
-knows nothing of clients, defenses, drops or other disciplines, and returns the same start and finish times.
+Specs, a random feasible variant for each, queues by variant shared by all workers, first in first out, batches by size
+or time-out, early drop, and a record of every query. Arrivals are merged with the heap. It knows nothing of clients,
+defenses, life cycles or any other policy, and its rows are those of the simulator, bit for bit.
 """
 
 from __future__ import annotations
@@ -12,22 +13,34 @@ from heapq import heappop, heappush
 INFINITY = float("inf")
 
 
-def heap_loop(sent, variant, seconds, workers, max_batch, timeout_s):
-    """Run the loop and return (started, finished, batch size) as lists by row.
+def decide(accuracies, latencies_s, min_accuracy, max_latency_s, uniform):
+    """Choose a random feasible variant, or -1; the variants are sorted by latency."""
+    feasible = [v for v, a in enumerate(accuracies) if a >= min_accuracy and latencies_s[v] <= max_latency_s]
+    return feasible[int(uniform * len(feasible))] if feasible else -1
+
+
+def heap_loop(queries, zoo, seconds, workers, max_batch, timeout_s):
+    """Run the loop and return its record: columns as lists by row.
 
     Args:
-        sent: list of arrival times in seconds, sorted.
-        variant: list of decided variants.
+        queries: lists of sent_s (sorted), min_accuracy, max_latency_s and a uniform, by row.
+        zoo: lists of accuracy and batch-1 latency by variant, sorted by latency; or the decided variants by row.
         seconds: time of a batch by variant and size.
         workers: how many.
         max_batch: most queries in a batch.
         timeout_s: how long a head may wait while a worker is idle; 0 for greedy.
+
+    Returns:
+        variant, worker, batch size, started, finished and outcome ("answered", "infeasible", "expired") by row.
     """
+    sent, min_accuracy, max_latency_s, uniform = queries
+    accuracies, latencies_s, decided = zoo if len(zoo) == 3 else (*zoo, None)
     n = len(sent)
-    started, finished, batch_size = [0.0] * n, [0.0] * n, [0] * n
+    variants, worker_of, batch_size = [-1] * n, [-1] * n, [0] * n
+    started, finished, outcome = [None] * n, [None] * n, [None] * n
     queues = [deque() for _ in seconds]
-    events = []  # (time, number, rows or None for a time-out)
-    idle, number, row, alarm_s = workers, 0, 0, INFINITY
+    events = []  # (time, number, worker or -1 for a time-out, rows)
+    idle, number, row, alarm_s = deque(range(workers)), 0, 0, INFINITY
     next_s = sent[0]
 
     def ready(now):
@@ -44,60 +57,80 @@ def heap_loop(sent, variant, seconds, workers, max_batch, timeout_s):
         if best < 0 and soonest_s < alarm_s:
             alarm_s = soonest_s
             number += 1
-            heappush(events, (soonest_s, number, None))
+            heappush(events, (soonest_s, number, -1, None))
         return best
 
-    def start(v, now):
-        nonlocal idle, number
+    def start(v, worker, now):
+        """Form a batch, dropping what cannot make its deadline in it; return whether the worker has one."""
+        nonlocal number
         queue = queues[v]
-        size = len(queue)
-        if size <= max_batch:
-            rows = list(queue)
-            queue.clear()
-        else:
-            size = max_batch
-            rows = [queue.popleft() for _ in range(size)]
+        planned, rows = min(len(queue), max_batch), []
+        while len(rows) < planned:
+            r = queue.popleft()
+            if sent[r] + max_latency_s[r] < now + seconds[v][planned]:
+                outcome[r] = "expired"
+                planned = min(planned, len(rows) + len(queue))
+            else:
+                rows.append(r)
+        if not rows:
+            return False
+        size = len(rows)
         for r in rows:
             started[r] = now
+            worker_of[r] = worker
             batch_size[r] = size
-        idle -= 1
         number += 1
-        heappush(events, (now + seconds[v][size], number, rows))
+        heappush(events, (now + seconds[v][size], number, worker, rows))
+        return True
+
+    def work(worker, now):
+        """Let a worker take batches until it has one; return whether it has."""
+        while True:
+            v = ready(now)
+            if v < 0:
+                return False
+            if start(v, worker, now):
+                return True
 
     while True:
         if events and events[0][0] <= next_s:
-            now, _, rows = heappop(events)
-            if rows is None:
+            now, _, worker, rows = heappop(events)
+            if worker < 0:
                 alarm_s = INFINITY
                 while idle:
-                    v = ready(now)
-                    if v < 0:
+                    if not work(idle[0], now):
                         break
-                    start(v, now)
+                    idle.popleft()
             else:
                 for r in rows:
                     finished[r] = now
-                idle += 1
-                v = ready(now)
-                if v >= 0:
-                    start(v, now)
+                    outcome[r] = "answered"
+                if not work(worker, now):
+                    idle.append(worker)
         elif row < n:
             now, r = next_s, row
-            v = variant[r]
             row += 1
             next_s = sent[row] if row < n else INFINITY
+            if decided is None:
+                v = decide(accuracies, latencies_s, min_accuracy[r], max_latency_s[r], uniform[r])
+            else:
+                v = decided[r]
+            variants[r] = v
+            if v < 0:
+                outcome[r] = "infeasible"
+                continue
             queue = queues[v]
             queue.append(r)
             if idle:
-                if len(queue) >= max_batch or not timeout_s:
-                    start(v, now)
-                else:
+                if len(queue) < max_batch and timeout_s:
                     ready_s = sent[queue[0]] + timeout_s
-                    if ready_s <= now:
-                        start(v, now)
-                    elif ready_s < alarm_s:
-                        alarm_s = ready_s
-                        number += 1
-                        heappush(events, (ready_s, number, None))
+                    if ready_s > now:
+                        if ready_s < alarm_s:
+                            alarm_s = ready_s
+                            number += 1
+                            heappush(events, (ready_s, number, -1, None))
+                        continue
+                if start(v, idle[0], now) or work(idle[0], now):
+                    idle.popleft()
         else:
-            return started, finished, batch_size
+            return variants, worker_of, batch_size, started, finished, outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -52,11 +53,11 @@ def build(scenario: Scenario) -> Experiment:
         ("workload", "trace"),
         lambda: scenario.workload.times(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
     )
-    arrivals = _at(("workload", "users", "spec"), lambda: scenario.workload.users.queries(times_s, served, scenario.seed))
-    budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
-    cluster = Cluster(
-        served, scenario.cluster, operator, arrivals, closed_loop=budgets, seed=scenario.seed
+    arrivals = _at(
+        ("workload", "users", "spec"), lambda: scenario.workload.users.queries(times_s, served, scenario.seed)
     )
+    budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
+    cluster = Cluster(served, scenario.cluster, operator, arrivals, closed_loop=budgets, seed=scenario.seed)
     last_arrival_s = float(times_s[-1]) if len(times_s) else 0.0
     cluster.closes_s = last_arrival_s if duration_s is None else math.inf
     campaigns = tuple(
@@ -80,7 +81,7 @@ def build_zoo(scenario: Scenario) -> Zoo:
         if unknown:
             known = ", ".join(zoo.models())
             raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
-        _at(("cluster", name), lambda group=group: placed(zoo, [group]))
+        _at(("cluster", name), partial(placed, zoo, [group]))
     served = placed(zoo, scenario.cluster.values())
     for name, adversary in scenario.adversary.items():
         if adversary.extracts and served.answers is None:
@@ -110,7 +111,7 @@ def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:
         )
         for group in groups
     ]
-    return 1 / max(busy_s)
+    return 1 / float(max(busy_s))
 
 
 def _operator(scenario: Scenario) -> Operator:

@@ -22,9 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="A .toml file, or the name of a built-in scenario.")]
+ScenarioName = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="A .toml file, or the name of a built-in scenario.")
+]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value by its dotted path; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a value by its dotted path; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
@@ -123,7 +126,9 @@ def plot_command(
         for folder in folders:
             drawn = figure_of(folder, figure)
             for name in wanted:
-                path = (out or folder) / (f"{figure}.{name}" if len(folders) == 1 or not out else f"{folder.name}-{figure}.{name}")
+                path = (out or folder) / (
+                    f"{figure}.{name}" if len(folders) == 1 or not out else f"{folder.name}-{figure}.{name}"
+                )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_figure(drawn, path)
                 typer.echo(path)
@@ -160,7 +165,7 @@ def zoo_command(
 
     with _one_line_errors():
         found = whole_zoo(ZooChoice(family="digits") if zoo == "digits" else ZooChoice(table=zoo))
-    entries = [
+    entries: list[dict[str, Any]] = [
         {
             "model": v.model,
             "device": v.device,

@@ -66,7 +66,9 @@ def decode(kind: type[Decoded], values: Mapping[str, Any]) -> Decoded:
         DecodeError: with all that is wrong.
     """
     try:
-        return typing.cast("Decoded", _validator(kind).validate_python(dict(values), strict=True))
+        return typing.cast(
+            "Decoded", _validator(typing.cast("typing.Hashable", kind)).validate_python(dict(values), strict=True)
+        )
     except ValidationError as wrong:
         raise DecodeError(_problem(kind, error) for error in wrong.errors()) from None
 
@@ -89,13 +91,15 @@ def kinds(contract: type[Part]) -> dict[str, type[Part]]:
 
     They are those that the packages export: a new one needs its class and one line of export.
     """
-    exported = (getattr(package, name) for package in (sim, workloads, policies, adversaries) for name in package.__all__)
+    exported = (
+        getattr(package, name) for package in (sim, workloads, policies, adversaries) for name in package.__all__
+    )
     classes = [part for part in exported if isinstance(part, type) and issubclass(part, contract)]
     return {part.kind: part for part in classes if hasattr(part, "kind")}
 
 
 @cache
-def _validator(kind: type) -> SchemaValidator:
+def _validator(kind: typing.Hashable) -> SchemaValidator:
     return SchemaValidator(_schema(kind))
 
 

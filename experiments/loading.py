@@ -18,7 +18,7 @@ Decoded = TypeVar("Decoded")
 
 
 class ScenarioError(ValueError):
-    """Say what is wrong in a scenario: one line a problem, with file, line, path, the value found and what is allowed."""
+    """Say what is wrong in a scenario, a line a problem: file, line, path, the value found and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ def _put(source: Source, dotted: str, value: Any) -> tuple[str, ...]:
 
 def _anchor(table: Any, key: str, folder: Path) -> None:
     """Make a relative path of a file relative to the folder of the scenario that names it."""
-    if isinstance(table, dict) and isinstance(table.get(key), str):
-        if (key == "trace" or table[key].endswith(".csv")) and not Path(table[key]).is_absolute():
-            table[key] = str(folder / table[key])
+    value = table.get(key) if isinstance(table, dict) else None
+    if isinstance(value, str) and (key == "trace" or value.endswith(".csv")) and not Path(value).is_absolute():
+        table[key] = str(folder / value)
 
 
 def _syntax_line(problem: tomllib.TOMLDecodeError, text: str) -> int:

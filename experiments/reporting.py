@@ -39,7 +39,7 @@ def figure_of(folder: Path, name: str) -> go.Figure:
     if name not in known:
         kind = "study" if is_study else "run"
         raise ResultsError(f"{folder}: a {kind} has no figure {name!r}; allowed: {', '.join(known)}")
-    return known[name](StudyFolder(folder) if is_study else Folder(folder))  # type: ignore[no-any-return]
+    return known[name](StudyFolder(folder) if is_study else Folder(folder))
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
@@ -98,7 +98,12 @@ def study_table(study: Study, folder: StudyFolder) -> Table:
     paths = list(study.grid)
     rows = []
     for cell in folder.cells:
-        settings = [f"{cell.settings[path]:g}" if isinstance(cell.settings[path], float) else str(cell.settings[path]) for path in paths]
+        settings = [
+            f"{cell.settings[path]:g}" if isinstance(cell.settings[path], float) else str(cell.settings[path])
+            for path in paths
+        ]
         rows.append([*settings, *(str(cell.estimate(metric)) for metric in STUDY_COLUMNS.values())])
-    caption = f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
+    caption = (
+        f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
+    )
     return Table(caption, [*(path.rsplit(".", 1)[-1] for path in paths), *STUDY_COLUMNS], rows)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -76,8 +77,7 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]
     summary = summarize(record, attacks, defenses, scenario.name, scenario.seed)
     timings["summarize"] = clock()
-    steps = list(timings)
-    seconds = {name: timings[name] - timings[before] for before, name in zip(steps, steps[1:], strict=False)}
+    seconds = {name: timings[name] - timings[before] for before, name in pairwise(timings)}
     return Result(scenario, record, attacks, summary, seconds)
 
 

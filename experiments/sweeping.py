@@ -117,7 +117,9 @@ class StudyFolder:
     def kept_runs(self) -> list[tuple[str, Folder]]:
         """Return the runs whose folders were kept, each with its settings as a label, in the order of the grid."""
         labels = [_label(settings) for settings in self.study.settings()]
-        return [(label, Folder(self.path / "runs" / label)) for label in labels if (self.path / "runs" / label).is_dir()]
+        return [
+            (label, Folder(self.path / "runs" / label)) for label in labels if (self.path / "runs" / label).is_dir()
+        ]
 
 
 def load_study(name: str) -> Study:
@@ -137,7 +139,7 @@ def sweep(study: Study, folder: Path, executor: Executor, progress: Progress | N
     """Run every point of a study that has no file yet.
 
     A point's file is named by the hash of its complete scenario and of the package's version, and appears when its run
-    is complete: a sweep that was stopped goes on where it was, and another executor (of a cluster) gives the same files.
+    is complete: a sweep that was stopped goes on where it was, and an executor of a cluster gives the same files.
 
     Args:
         study: the grid.

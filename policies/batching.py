@@ -41,7 +41,7 @@ class SizeOrTimeout(Batching):
 
     kind = "size-or-timeout"
     max_batch: int = 16
-    timeout_s: float = 0.002  # type: ignore[assignment, misc]
+    timeout_s: float = 0.002
 
     def __post_init__(self) -> None:
         _check_max_batch(self.max_batch)

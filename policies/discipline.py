@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import Discipline
-from sim.contracts import Floats
+from sim.contracts import Number
 from sim.queues import FifoQueue, KeyedQueue
 
 
@@ -16,7 +16,7 @@ class Fifo(Discipline):
 
     kind = "fifo"
 
-    def keys(self, sent_s: Floats, max_wait_s: Floats) -> Floats:  # noqa: ARG002
+    def keys(self, sent_s: Number, max_wait_s: Number) -> Number:  # noqa: ARG002
         """Return the sending times: the oldest head comes first."""
         return sent_s
 
@@ -31,7 +31,7 @@ class Edf(Discipline):
 
     kind = "edf"
 
-    def keys(self, sent_s: Floats, max_wait_s: Floats) -> Floats:
+    def keys(self, sent_s: Number, max_wait_s: Number) -> Number:
         """Return the deadlines."""
         return sent_s + max_wait_s
 

@@ -9,7 +9,7 @@ from itertools import cycle
 from operator import attrgetter
 
 from sim import Routing
-from sim.contracts import Loaded
+from sim.contracts import Place
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RoundRobin(Routing):
 
     kind = "round-robin"
 
-    def router(self, hosts: Sequence[Sequence[Loaded]]) -> Callable[[int], Loaded]:
+    def router(self, hosts: Sequence[Sequence[Place]]) -> Callable[[int], Place]:
         """Return the function from a variant to its next host."""
         turns = [cycle(host) for host in hosts]
         return lambda variant: next(turns[variant])
@@ -30,7 +30,7 @@ class JoinShortestQueue(Routing):
 
     kind = "jsq"
 
-    def router(self, hosts: Sequence[Sequence[Loaded]]) -> Callable[[int], Loaded]:
+    def router(self, hosts: Sequence[Sequence[Place]]) -> Callable[[int], Place]:
         """Return the function from a variant to its least loaded host."""
         return _shortest(hosts)
 
@@ -45,16 +45,16 @@ class SharedQueue(Routing):
     kind = "shared-queue"
     late_binding = True
 
-    def router(self, hosts: Sequence[Sequence[Loaded]]) -> Callable[[int], Loaded]:
+    def router(self, hosts: Sequence[Sequence[Place]]) -> Callable[[int], Place]:
         """Return the function from a variant to its least loaded group."""
         return _shortest(hosts)
 
 
-def _shortest(hosts: Sequence[Sequence[Loaded]]) -> Callable[[int], Loaded]:
+def _shortest(hosts: Sequence[Sequence[Place]]) -> Callable[[int], Place]:
     by_load = attrgetter("load")
     turning = [deque(host) for host in hosts]
 
-    def route(variant: int) -> Loaded:
+    def route(variant: int) -> Place:
         stations = turning[variant]
         stations.rotate(-1)
         return min(stations, key=by_load)

@@ -1,7 +1,7 @@
 """The cluster as SimPy processes: clock, random streams, query life, stations, frontend, client and log."""
 
+from sim.client import NOISE, Answer, BudgetExhausted, Client, Spec
 from sim.clock import Simulation
-from sim.client import Answer, BudgetExhausted, Client, NOISE, Spec
 from sim.cluster import Cluster
 from sim.contracts import Batching, Defense, Discipline, Dropping, Jitter, Pricing, Routing, Selection
 from sim.jitter import ExponentialJitter, LognormalJitter, NoJitter

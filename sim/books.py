@@ -53,7 +53,7 @@ def close_books(cluster: Cluster, warmup_s: float, attackers: dict[int, str]) ->
         batch_size=_by_query(log, rows, np.array(log.size, np.int32), 0),
         outcome=outcome,
         price=np.where(outcome == ANSWERED, prices, 0.0),
-        busy_s=np.bincount(worker, busy_s, len(groups)),
+        busy_s=np.bincount(worker, busy_s, len(groups)).astype(np.float64),
         batches=np.bincount(worker[~np.isnan(finished)], minlength=len(groups)),
         cost_per_hour=np.array([group.cost_per_hour for group in groups]),
         power_w=np.array([(group.power_w, group.idle_power_w) for group in groups]),

@@ -47,6 +47,8 @@ class Simulation(simpy.Environment):
         self._times: NDArray[np.float64] = np.empty(0)
         self._arrive: Callable[[int], object] = _nobody
         self.arrived = 0
+        # Times of the rows from ``_first`` on as Python floats, ended by infinity.
+        self._first, self._block = 0, [math.inf]
 
     def feed(self, times_s: NDArray[np.float64], arrive: Callable[[int], object]) -> None:
         """Merge a sorted column of arrival times; ``arrive(row)`` is called at each.
@@ -62,6 +64,7 @@ class Simulation(simpy.Environment):
         if len(times_s) and not (times_s[0] >= self._now and bool(np.all(times_s[1:] >= times_s[:-1]))):
             raise ValueError("arrival times must be sorted, not before now, and not NaN")
         self._times, self._arrive, self.arrived = times_s, arrive, 0
+        self._first, self._block = 0, [math.inf]
 
     def run(self, until: float = math.inf) -> None:  # type: ignore[override]
         """Process everything before ``until`` (seconds; events at that instant stay), in order of time.
@@ -75,16 +78,16 @@ class Simulation(simpy.Environment):
         if not until >= self._now:
             raise ValueError(f"cannot run until {until}: the clock stands at {self._now}")
         heap, arrive, pop = self._queue, self._arrive, heappop
-        row = first = last = self.arrived
-        block: list[float] = []
-        next_s = -math.inf
+        row, first, block = self.arrived, self._first, self._block
+        next_s = block[row - first]
+        last = first + len(block) - 1 if first + len(block) - 1 < len(self._times) else -1
         try:
             while True:
                 # One pass per event or arrival, with SimPy's step written out here for speed.
                 if row == last:
                     first = row
                     block = self._times[row : row + ARRIVALS_PER_BLOCK].tolist()
-                    last = row + len(block) if block else -1
+                    last = row + len(block) if row + len(block) < len(self._times) else -1
                     block.append(math.inf)
                     next_s = block[0]
                 if heap and heap[0][0] <= next_s:
@@ -105,7 +108,7 @@ class Simulation(simpy.Environment):
                 else:
                     break
         finally:
-            self.arrived = row
+            self.arrived, self._first, self._block = row, first, block
         if until < math.inf:
             self._now = until
 

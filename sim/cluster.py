@@ -14,7 +14,7 @@ from sim.client import Answer, Client, Spec
 from sim.clock import Simulation
 from sim.frontend import Decision, assemble_entry, decide_open_loop
 from sim.lifecycle import OUTCOMES
-from sim.log import QueryLog
+from sim.log import QueryLog, cells
 from sim.operation import Operator
 from sim.records import Arrivals, RunRecord
 from sim.station import Rules, Station
@@ -68,15 +68,18 @@ class Cluster:
         log, operator = self.log, self.operator
         max_wait_s = log.max_latency_s * operator.slo_scale
         keys = operator.discipline.keys(log.sent_s, max_wait_s)
-        self._keys, self._fifo = memoryview(keys), keys is log.sent_s
+        self._keys, self._fifo = cells(keys), keys is log.sent_s
         if operator.dropping.former():
-            self._deadline_s = memoryview(log.sent_s + max_wait_s)
+            self._deadline_s = cells(log.sent_s + max_wait_s)
 
     def _assemble(self, groups: dict[str, WorkerGroup]) -> Callable[[int], object]:
         """Build stations and workers, and return the entry of the path."""
         routing, first = self.operator.routing, 0
         hosts: list[list[Station]] = [[] for _ in self.zoo.variants]
-        places = [sum(1 if routing.late_binding else g.count for g in groups.values() if g.hosts(v)) for v in self.zoo.variants]
+        places = [
+            sum(1 if routing.late_binding else g.count for g in groups.values() if g.hosts(v))
+            for v in self.zoo.variants
+        ]
         rules = self._rules(counted=max(places) > 1)
         for name, group in groups.items():
             stations = self._stations(name, group, first, rules)
@@ -91,7 +94,9 @@ class Cluster:
         multipliers = group.jitter.multipliers(stream(self.seed, f"service/{name}"))
         seconds = self._seconds(group, rules.max_batch)
         shared = self.operator.routing.late_binding
-        stations = [Station(self.env, self.log, self._queues(group), rules) for _ in range(1 if shared else group.count)]
+        stations = [
+            Station(self.env, self.log, self._queues(group), rules) for _ in range(1 if shared else group.count)
+        ]
         for worker in range(group.count):
             stations[0 if shared else worker].hire(first + worker, seconds, multipliers)
         return stations
@@ -115,9 +120,7 @@ class Cluster:
         return {number: self.operator.discipline.queue(self._keys) for number in hosted}
 
     def _seconds(self, group: WorkerGroup, max_batch: int) -> list[list[float]]:
-        return [
-            [math.nan, *v.latency.seconds(max_batch).tolist()] if group.hosts(v) else [] for v in self.zoo.variants
-        ]
+        return [[math.nan, *v.latency.seconds(max_batch).tolist()] if group.hosts(v) else [] for v in self.zoo.variants]
 
     # --- closed loop -------------------------------------------------------------------------------------------------
 
@@ -140,8 +143,9 @@ class Cluster:
     def _submit(self, account: int, item: int, spec: Spec, decision: Decision) -> Event:
         """Write a closed-loop query into its row and send it on its way."""
         now, max_wait_s = self.env.now, spec.max_latency_s * self.operator.slo_scale
-        served_by = decision.decide(np.float64(spec.min_accuracy), np.float64(spec.max_latency_s))
-        row = self.log.add(now, account, item, (spec.min_accuracy, spec.max_latency_s), served_by)
+        accuracy, latency_s, variant = decision.decide(np.asarray(spec.min_accuracy), np.asarray(spec.max_latency_s))
+        served_by = (float(accuracy), float(latency_s), int(variant))
+        row = self.log.add(now, account, (spec.min_accuracy, spec.max_latency_s), served_by, item=item)
         self._keys[row] = self.operator.discipline.keys(now, max_wait_s)
         if self._deadline_s is not None:
             self._deadline_s[row] = now + max_wait_s

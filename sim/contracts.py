@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from zoo import Zoo
 
 Floats = NDArray[np.float64]
 Variants = NDArray[np.int64]
+Number = TypeVar("Number", float, Floats)
+Place = TypeVar("Place", bound="Loaded")
 
 Choose = Callable[[Floats, Floats, Floats], Variants]
 """(minimum accuracies, maximum latencies in seconds, uniforms in [0, 1)) → variants, -1 where none is feasible.
 
-All have one shape: (n,) for a block of open-loop queries, () for a closed-loop one. The uniform is all the randomness that
-a choice may use, so it is a pure function, and two selection policies are compared under the same draws."""
+All have one shape: (n,) for a block of open-loop queries, () for a closed-loop one. The uniform is all the randomness
+that a choice may use, so it is a pure function, and two selection policies are compared under the same draws."""
 
 Rewrite = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
 """(minimum accuracies, maximum latencies in seconds, rng) → the specs to serve by, all of one shape, (n,) or ()."""
@@ -59,12 +61,12 @@ class Discipline(Part):
     """Order a queue."""
 
     @abstractmethod
-    def keys(self, sent_s: Floats, max_wait_s: Floats) -> Floats:
+    def keys(self, sent_s: Number, max_wait_s: Number) -> Number:
         """Return the key of each query; a worker with several waiting variants takes the smallest head first.
 
         Args:
-            sent_s: when the queries were sent, seconds, shape (n,).
-            max_wait_s: time to the deadline from then on, seconds, the same shape.
+            sent_s: when the queries were sent, seconds: a column of shape (n,), or one number.
+            max_wait_s: time to the deadline from then on, seconds, of the same kind.
         """
 
     @abstractmethod
@@ -124,7 +126,7 @@ class Routing(Part):
     late_binding: ClassVar[bool] = False
 
     @abstractmethod
-    def router(self, hosts: Sequence[Sequence[Loaded]]) -> Callable[[int], Loaded]:
+    def router(self, hosts: Sequence[Sequence[Place]]) -> Callable[[int], Place]:
         """Return the function from a variant to one of its hosts.
 
         Args:
@@ -147,5 +149,5 @@ class Jitter(Part):
     """Vary the time of a batch around its profile."""
 
     @abstractmethod
-    def multipliers(self, rng: np.random.Generator) -> Iterator[float] | None:
-        """Return an endless iterator of factors with mean 1, or None for exact times."""
+    def multipliers(self, rng: np.random.Generator) -> Iterator[float]:
+        """Return an endless iterator of factors with mean 1."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.contracts import Choose, Floats, Loaded, Rewrite, Variants
-from sim.log import QueryLog
+from sim.contracts import Choose, Floats, Rewrite, Variants
+from sim.log import QueryLog, cells
 from sim.station import Station
 
 ROWS_PER_BLOCK = 262_144
@@ -53,7 +53,7 @@ def decide_open_loop(log: QueryLog, decision: Decision) -> None:
 
 
 def assemble_entry(
-    log: QueryLog, hosts: Sequence[Sequence[Station]], route: Callable[[int], Loaded] | None
+    log: QueryLog, hosts: Sequence[Sequence[Station]], route: Callable[[int], Station] | None
 ) -> Callable[[int], object]:
     """Return the function that sends a decided query to its station.
 
@@ -62,7 +62,7 @@ def assemble_entry(
         hosts: for every variant the stations that can serve it.
         route: chooses among them; None where every variant has exactly one host.
     """
-    variants = memoryview(log.variant)
+    variants = cells(log.variant)
     sole = [stations[0] for stations in hosts]
     if len(set(sole)) == 1 and route is None:
         return sole[0].put
@@ -77,6 +77,6 @@ def assemble_entry(
         else:
             station = route(variant)  # type: ignore[misc]
             station.load += 1
-            station.put(row)  # type: ignore[attr-defined]
+            station.put(row)
 
     return enter_directly if route is None else enter_routed

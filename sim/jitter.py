@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -20,8 +20,9 @@ class NoJitter(Jitter):
 
     kind = "none"
 
-    def multipliers(self, rng: np.random.Generator) -> None:
-        """Return None: times are exact."""
+    def multipliers(self, rng: np.random.Generator) -> Iterator[float]:  # noqa: ARG002
+        """Return ones."""
+        return repeat(1.0)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class QueryLog:
         self.rewritten_max_latency_s = self.max_latency_s
         self.variant = np.full(self.capacity, -1, dtype=np.int16)
         columns = (self.sent_s, self.account, self.item, self.min_accuracy, self.max_latency_s, self.variant)
-        self._cells: list[Any] = [memoryview(column) for column in columns]
+        self._cells: list[Any] = [cells(column) for column in columns]
         # One entry a batch, and the rows of all batches one after the other.
         self.started = array("d")
         self.finished = array("d")
@@ -58,23 +58,23 @@ class QueryLog:
         self.rewritten_max_latency_s = self.max_latency_s.copy()
 
     def add(
-        self, now: float, account: int, item: int, spec: tuple[float, float], served_by: tuple[float, float, int]
+        self, now: float, account: int, spec: tuple[float, float], served_by: tuple[float, float, int], *, item: int
     ) -> int:
         """Write a closed-loop query into the next free row and return its number.
 
         Args:
             now: seconds.
             account: number of the account.
-            item: row of the data set, or -1.
             spec: minimum accuracy and maximum latency in seconds.
             served_by: the same after rewriting, and the chosen variant.
+            item: row of the data set, or -1.
         """
         row = self.open_loop + self.sent
         self.sent += 1
         sent_s, accounts, items, accuracies, latencies_s, variants = self._cells
         sent_s[row], accounts[row], items[row] = now, account, item
         accuracies[row], latencies_s[row] = spec
-        variants[row] = int(served_by[2])
+        variants[row] = served_by[2]
         if self.rewritten_min_accuracy is not self.min_accuracy:
             self.rewritten_min_accuracy[row], self.rewritten_max_latency_s[row] = served_by[:2]
         return row
@@ -100,7 +100,7 @@ class QueryLog:
             advance(states, ended[outcome == OUTCOMES.index(name)], name)
         sent = self.rows_sent(arrived)
         advance(states, sent[states[sent] == 0], QUEUED)
-        served = np.array(self.served, np.int32)
+        served = np.array(self.served, np.int64)
         advance(states, served, RUNNING)
         finished = np.repeat(~np.isnan(np.array(self.finished)), np.array(self.size, np.int32))
         advance(states, served[finished], "answered")
@@ -118,6 +118,13 @@ class QueryLog:
         states = self.states(arrived)
         return {name: int(np.count_nonzero(states == code)) for name, code in CODE.items() if code}
 
+
+def cells(column: NDArray[Any]) -> Any:
+    """Return a column's memory as a sequence of plain Python numbers, to read and write one at a time.
+
+    About 30 ns an access, against 80 ns for a numpy scalar.
+    """
+    return memoryview(column)  # type: ignore[arg-type]
 
 
 def _extended(column: NDArray[Any], extra: int) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from simpy.events import NORMAL
 from sim.clock import Alarm, Simulation
 from sim.contracts import Former
 from sim.lifecycle import OUTCOMES
-from sim.log import QueryLog
+from sim.log import QueryLog, cells
 from sim.queues import Queue
 
 INFEASIBLE = OUTCOMES.index("infeasible")
@@ -69,14 +69,14 @@ class Station:
         self.at_once = not rules.timeout_s and rules.former is None
         self._alarm = Alarm(env, self._timed_out)
         self._alarm_s = math.inf
-        self._sent_s = memoryview(log.sent_s)
+        self._sent_s = cells(log.sent_s)
         self.put = self._putter()
 
     def _putter(self) -> Callable[[int], None]:
         """Assemble the function that takes a decided row in: ended, handed to an idle worker, or queued."""
         queues, heads, idle, keys, sent_s = self.queues, self.heads, self.idle, self.rules.keys, self._sent_s
         max_batch, timeout_s, fifo, at_once = self.rules.max_batch, self.rules.timeout_s, self.rules.fifo, self.at_once
-        variants, end = memoryview(self.log.variant), self.log.end
+        variants, end = cells(self.log.variant), self.log.end
 
         def put(row: int) -> None:
             if idle and at_once and variants[row] >= 0:
@@ -132,25 +132,20 @@ class Station:
             self._set_alarm(soonest_s)
         return best
 
-    def _give_up(self, rows: Sequence[int]) -> None:
-        self.load -= len(rows)
-        for row in rows:
-            self.rules.dropped(row)
-
-    def hire(self, worker: int, seconds: Sequence[Sequence[float]], multipliers: Iterator[float] | None) -> None:
+    def hire(self, worker: int, seconds: Sequence[Sequence[float]], multipliers: Iterator[float]) -> None:
         """Start a worker.
 
         Args:
             worker: its number in the log.
             seconds: time of a batch by variant and size (entry 0 of a size is not used).
-            multipliers: jitter factors, None for exact times.
+            multipliers: jitter factors.
         """
         process = self._work(worker, seconds, multipliers)
         next(process)
         process.send(process.send)
 
     def _work(
-        self, worker: int, seconds: Sequence[Sequence[float]], multipliers: Iterator[float] | None
+        self, worker: int, seconds: Sequence[Sequence[float]], multipliers: Iterator[float]
     ) -> Generator[None, Any, None]:
         """Serve batches for ever: a process that parks itself among the idle, or in the event heap while it computes.
 
@@ -158,14 +153,11 @@ class Station:
         everything a batch needs is a local name, and what only some scenarios use is decided by a local flag.
         """
         resume = yield
-        env, log, queues, heads, idle = self.env, self.log, self.queues, self.heads, self.idle
+        env, log, rules, queues, heads = self.env, self.log, self.rules, self.queues, self.heads
         started, finished, place, size = log.started, log.finished, log.place, log.size
-        serve, heap, numbers = log.served.extend, env._queue, env._eid  # noqa: SLF001
-        rules, keys = self.rules, self.rules.keys
-        variants, row = memoryview(log.variant), -1
-        rows: Sequence[int]
-        max_batch, former, answered = rules.max_batch, rules.former, rules.answered
-        timed, counted = rules.timeout_s > 0, rules.counted
+        idle, timed, serve_one, serve = self.idle, rules.timeout_s > 0, log.served.append, log.served.extend
+        heap, numbers, variants, keys, row = env._queue, env._eid, cells(log.variant), rules.keys, -1  # noqa: SLF001
+        max_batch, former, answered, counted = rules.max_batch, rules.former, rules.answered, rules.counted
         alarm, waiters, first_place = Alarm(env, resume), (resume,), worker * len(seconds)
         while True:
             if not heads:
@@ -178,38 +170,35 @@ class Station:
                 idle.append(resume)
                 row = yield
                 variant = variants[row]
-            now = env._now  # noqa: SLF001
             queue = queues[variant]
             n = len(queue)
             if n:
+                if n > max_batch:  # noqa: PLR1730 -- a call of min costs 40 ns
+                    n = max_batch
                 if former is not None:
-                    rows, dropped = former(queue, max_batch, now, seconds=seconds[variant], deadline_s=rules.deadline_s)
+                    rows: Sequence[int] = self._form(former, variant, seconds[variant])
                     n = len(rows)
-                    self._give_up(dropped)
-                elif n == 1 or max_batch == 1:
-                    n = 1
-                    rows = (queue.popleft(),)
                 else:
-                    n = min(n, max_batch)
-                    rows = queue.take(n)
+                    rows = (queue.popleft(),) if n == 1 else queue.take(n)
                 if queue:
                     heads[variant] = keys[queue.head()]
                 else:
                     del heads[variant]
                 if not n:
                     continue
-            else:  # a query that found this worker idle and never queued
-                rows = (row,)
-                n = 1
-            busy_s = seconds[variant][n]
-            if multipliers is not None:
-                busy_s *= next(multipliers)
+            else:  # the query found this worker idle and never queued
+                n, rows = 1, (row,)
+            now = env._now  # noqa: SLF001
+            busy_s = seconds[variant][n] * next(multipliers)
             batch = len(started)
             started.append(now)
             finished.append(NEVER_FINISHED)
             place.append(first_place + variant)
             size.append(n)
-            serve(rows)
+            if n == 1:
+                serve_one(rows[0])
+            else:
+                serve(rows)
             alarm.callbacks = waiters
             heappush(heap, (now + busy_s, NORMAL, next(numbers), alarm))  # type: ignore[misc]
             yield
@@ -218,3 +207,12 @@ class Station:
                 self.load -= n
             if answered is not None:
                 answered(rows)
+
+    def _form(self, former: Former, variant: int, seconds: Sequence[float]) -> list[int]:
+        """Form a batch with the rule that drops queries, and report the dropped; it may come out empty."""
+        queue, rules = self.queues[variant], self.rules
+        rows, dropped = former(queue, rules.max_batch, self.env.now, seconds=seconds, deadline_s=rules.deadline_s)
+        self.load -= len(dropped)
+        for row in dropped:
+            rules.dropped(row)
+        return rows

@@ -67,6 +67,6 @@ def placed(zoo: Zoo, groups: Iterable[WorkerGroup]) -> Zoo:
             raise ValueError(f"no variant of zoo {zoo.name} fits a worker on device {group.device!r}; it has {devices}")
         if needed_gib > group.memory_gib:
             raise ValueError(
-                f"{len(hosted)} variants need {needed_gib:.3g} GiB on {group.device!r}; memory_gib is {group.memory_gib:g}"
+                f"memory_gib is {group.memory_gib:g}; {len(hosted)} variants of {group.device!r} need {needed_gib:.3g}"
             )
     return zoo.where(lambda variant: any(group.hosts(variant) for group in groups))

@@ -65,7 +65,9 @@ def read_azure_llm_2023(path: Path) -> Trace:
     times = np.array(ticks, dtype=np.int64)
     late = np.flatnonzero(np.diff(times) < 0)
     if len(late):
-        raise TraceError(f"{path}:{int(late[0]) + 3}: column TIMESTAMP: earlier than the row before; expected sorted times")
+        raise TraceError(
+            f"{path}:{int(late[0]) + 3}: column TIMESTAMP: earlier than the row before; expected sorted times"
+        )
     return Trace(path, (times - times[0]) / 1e7)
 
 

@@ -67,7 +67,7 @@ class FixedSpec(SpecLaw):
         if not self.max_latency_s >= 0:
             raise ValueError(f"max_latency_s must be at least 0, not {self.max_latency_s}")
 
-    def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:  # noqa: ARG002
         """Return the spec ``n`` times; it must lie within the zoo.
 
         Raises:

@@ -55,7 +55,7 @@ class AnswerTable:
 
     def top_labels(self) -> NDArray[np.int64]:
         """Return the top label of every model on every item, shape (models, items)."""
-        return self.probabilities.argmax(axis=2)
+        return np.asarray(self.probabilities.argmax(axis=2))
 
     def accuracy(self, model: int) -> float:
         """Return the share of test items whose top label is the true one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,6 +55,7 @@ TRAIN, POOL = 700, 600
 SPLIT_SEED, WEIGHT_SEED, SHUFFLE_SEED = 0, 1, 2
 
 
+@cache
 def digits() -> DataSet:
     """Load scikit-learn's digits: 1,797 items of shape (1, 8, 8) in [0, 1]; 700 to train, 600 to query, 497 to test."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 -- a second of import that table zoos do without
@@ -118,7 +120,16 @@ def _train(data: DataSet) -> NDArray[np.float32]:
 
 
 def _content_hash() -> str:
-    ingredients = (FAMILY, TRAIN, POOL, SPLIT_SEED, WEIGHT_SEED, SHUFFLE_SEED, version("torch"), version("scikit-learn"))
+    ingredients = (
+        FAMILY,
+        TRAIN,
+        POOL,
+        SPLIT_SEED,
+        WEIGHT_SEED,
+        SHUFFLE_SEED,
+        version("torch"),
+        version("scikit-learn"),
+    )
     return hashlib.sha256(repr(ingredients).encode()).hexdigest()[:16]
 
 

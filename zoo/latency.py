@@ -61,7 +61,9 @@ class LatencyProfile:
             slope = (times[end + 1] - times[end]) / (known[end + 1] - known[end])
             result[outside] = times[end] + slope * (sizes[outside] - known[end])
         if result.min() <= 0:
-            raise ValueError(f"the profile reaches {result.min():.3g} s within a batch of {max_batch}: profile more sizes")
+            raise ValueError(
+                f"the profile reaches {result.min():.3g} s within a batch of {max_batch}: profile more sizes"
+            )
         return np.asarray(result)
 
     @property

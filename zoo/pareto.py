@@ -75,7 +75,7 @@ class FeasibleSets:
         """
         row = self._steps_accuracy.searchsorted(min_accuracy, side="left")
         column = self._steps_latency.searchsorted(max_latency_s, side="right")
-        return row * self._columns + column  # type: ignore[no-any-return]
+        return row * self._columns + column
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -88,7 +88,7 @@ class FeasibleSets:
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """Size of the feasible set of each cell, shape (cells,)."""
-        return self.mask.sum(axis=1)
+        return np.asarray(self.mask.sum(axis=1))
 
     @cached_property
     def members(self) -> NDArray[np.int64]:

@@ -82,7 +82,9 @@ def load_table(table: str) -> Zoo:
     if table.endswith(".csv"):
         return read_zoo(Path(table))
     if table not in builtin_tables():
-        raise ZooError(f"no zoo table named {table!r}; allowed: a path ending in .csv, or {', '.join(builtin_tables())}")
+        raise ZooError(
+            f"no zoo table named {table!r}; allowed: a path ending in .csv, or {', '.join(builtin_tables())}"
+        )
     with resources.as_file(resources.files("zoo") / "tables" / f"{table}.csv") as path:
         return read_zoo(path, table)
 

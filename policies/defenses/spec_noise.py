@@ -104,7 +104,7 @@ class ExponentialMechanism(Defense):
             accuracy, latency_s = np.atleast_1d(min_accuracy), np.atleast_1d(max_latency_s)
             cumulative = self.probabilities(zoo, accuracy, latency_s).cumsum(axis=1)
             rank = (np.reshape(uniform, (-1, 1)) >= cumulative[:, :-1]).sum(axis=1)
-            return front[rank].reshape(np.shape(min_accuracy))
+            return np.asarray(front[rank].reshape(np.shape(min_accuracy)))
 
         return choose
 
