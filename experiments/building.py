@@ -11,11 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from adversaries import Campaign
-from experiments.decode import DecodeError, Problem
+from experiments.decode import DecodeError, Problem, named_field
 from experiments.scenario import Scenario, ZooChoice
-from sim import Cluster, Operator, placed, stream
-from workloads import TraceError
-from zoo import Zoo, ZooError, load_table
+from sim import Cluster, Operator, WorkerGroup, placed, stream
+from zoo import Zoo, load_table
 
 CAPACITY_SAMPLE = 100_000
 
@@ -81,7 +80,7 @@ def build_zoo(scenario: Scenario) -> Zoo:
         if unknown:
             known = ", ".join(zoo.models())
             raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
-        _at(("cluster", name), partial(placed, zoo, [group]))
+        _at(("cluster", name), partial(placed, zoo, [group]), WorkerGroup)
     served = placed(zoo, scenario.cluster.values())
     for name, adversary in scenario.adversary.items():
         if adversary.extracts and served.answers is None:
@@ -141,9 +140,12 @@ def whole_zoo(choice: ZooChoice) -> Zoo:
     return digits_zoo()
 
 
-def _at(path: tuple[str, ...], make: Callable[[], Built]) -> Built:
-    """Make something, and give what goes wrong the path of the scenario that it comes from."""
+def _at(path: tuple[str, ...], make: Callable[[], Built], kind: type | None = None) -> Built:
+    """Make something, and give what goes wrong the path of the scenario that it comes from.
+
+    The path goes on to the field of ``kind`` that the message begins with.
+    """
     try:
         return make()
-    except (ZooError, TraceError, ValueError) as problem:
-        raise DecodeError([Problem(path, str(problem))]) from None
+    except ValueError as problem:
+        raise DecodeError([Problem((*path, *named_field(kind, str(problem))), str(problem))]) from None

@@ -124,7 +124,7 @@ def _schema(kind: Any) -> CoreSchema:
     if origin in (types.UnionType, typing.Union):
         return core_schema.nullable_schema(_schema(arguments[0]))
     if issubclass(kind, Part):
-        return _part_schema(kind)
+        return _without_kind(_fields_schema(kind)) if hasattr(kind, "kind") else _part_schema(kind)
     return _fields_schema(kind)
 
 
@@ -184,7 +184,7 @@ def _problem(root: type, error: Any) -> Problem:
         return Problem(path, f"found {found!r}; allowed: {', '.join(allowed)}{_nearest(str(found), allowed)}")
     if code == "value_error":
         message = str(error["ctx"]["error"])
-        return Problem((*path, *_named_field(kind, message)), message)
+        return Problem((*path, *named_field(kind, message)), message)
     return Problem(path, f"found {_shown(found)}; expected {_TYPE_WORDS.get(code, error['msg'])}")
 
 
@@ -210,8 +210,8 @@ def _bare(kind: Any) -> Any:
     return typing.get_args(kind)[0] if typing.get_origin(kind) in (types.UnionType, typing.Union) else kind
 
 
-def _named_field(kind: Any, message: str) -> Path:
-    """Return the field that a message of ``__post_init__`` begins with, so that the path can point at it."""
+def named_field(kind: Any, message: str) -> Path:
+    """Return the field of a dataclass that a message begins with, so that the path can point at it."""
     word = message.split(" ", 1)[0]
     fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     return (word,) if word in fields else tuple(word.split(".")) if word.split(".")[0] in fields else ()

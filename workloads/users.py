@@ -25,8 +25,9 @@ class SpecLaw(Part):
 class UniformFeasible(SpecLaw):
     """Ask for specs that some placed variant meets, uniformly over the range of the front.
 
-    The accuracy is uniform from the front's least to its greatest; the latency is then uniform from the least that is
-    feasible at that accuracy up to ``headroom`` times the front's greatest.
+    The accuracy is uniform up to the front's greatest, from one mean step of the front below its least, so that every
+    variant on it is somebody's best; the latency is then uniform from the least that is feasible at that accuracy up to
+    ``headroom`` times the front's greatest.
 
     Attributes:
         headroom: at least 1.
@@ -43,7 +44,8 @@ class UniformFeasible(SpecLaw):
         """Draw specs; each has at least one feasible variant."""
         order = np.argsort(zoo.accuracies[zoo.on_front], kind="stable")
         accuracies, latencies_s = zoo.accuracies[zoo.on_front][order], zoo.latencies_s[zoo.on_front][order]
-        min_accuracy = rng.uniform(accuracies[0], accuracies[-1], n)
+        step = (accuracies[-1] - accuracies[0]) / max(len(accuracies) - 1, 1)
+        min_accuracy = rng.uniform(max(accuracies[0] - step, 0.0), accuracies[-1], n)
         least_s = latencies_s[accuracies.searchsorted(min_accuracy)]
         return min_accuracy, rng.uniform(least_s, self.headroom * latencies_s[-1])
 

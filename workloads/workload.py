@@ -28,7 +28,9 @@ class Workload:
         start_s: where in the trace to start, seconds since its first row, at least 0.
         stop_s: where in the trace to stop, above ``start_s``.
         arrivals: the arrival process.
-        load: rate as a share of the cluster's capacity for the undefended mix of specs, above 0.
+        load: rate as a share of the cluster's capacity for the users' specs without defenses, above 0. The capacity
+            depends on the selection policy and on the largest batch: to compare those under the same arrivals give a
+            rate.
         users: who sends.
     """
 

@@ -1,0 +1,277 @@
+"""Check that a part keeps its contract: for ours in the tests, and for anybody's own before it meets a simulation.
+
+``check(part)`` runs everything that holds for its contract and raises ``AssertionError`` with what does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from adversaries import Adversary, Campaign, CloneRecipe
+from experiments.decode import decode, encode
+from policies import BySpec, DropNever, Fifo, Greedy, JoinShortestQueue, RandomFeasible
+from sim import (
+    Arrivals,
+    Batching,
+    Cluster,
+    Defense,
+    Discipline,
+    Dropping,
+    Jitter,
+    Operator,
+    Pricing,
+    Routing,
+    Selection,
+    WorkerGroup,
+)
+from sim.contracts import Choose, Part
+from workloads import ArrivalProcess, SpecLaw
+from zoo import AnswerTable, DataSet, Variant, Zoo, affine_law
+
+SEED = 20_260
+QUERIES = 400
+FRONT = ((0.60, 0.002), (0.70, 0.005), (0.70, 0.009), (0.85, 0.012), (0.95, 0.030))
+
+
+def check(part: Part) -> None:
+    """Check a policy, defense, adversary, arrival process, spec law or jitter against its contract.
+
+    Raises:
+        AssertionError: saying which part of the contract is broken.
+    """
+    _check_parameters(part)
+    for contract, check_contract in _CHECKS.items():
+        if isinstance(part, contract):
+            check_contract(part)
+            return
+    raise AssertionError(f"{type(part).__name__} implements no contract of SiegeLab")
+
+
+def example_zoo() -> Zoo:
+    """Return a small zoo with a data set, whose networks answer at random but for the share that their accuracy says."""
+    rng = np.random.default_rng(SEED)
+    labels = rng.integers(0, 4, 120)
+    data = DataSet(
+        "example",
+        rng.random((120, 1, 4, 4), dtype=np.float32),
+        labels,
+        np.arange(40),
+        np.arange(40, 80),
+        np.arange(80, 120),
+    )
+    right = rng.random((len(FRONT), 120)) < np.array([[accuracy] for accuracy, _ in FRONT])
+    given = np.where(right, labels, (labels + 1) % 4)
+    names = tuple(f"model{number}" for number in range(len(FRONT)))
+    answers = AnswerTable(data, names, np.eye(4, dtype=np.float32)[given])
+    variants = tuple(
+        Variant(name, "gpu", accuracy, 0.0, affine_law(latency_s, 0.8))
+        for name, (accuracy, latency_s) in zip(names, FRONT, strict=True)
+    )
+    return Zoo("example", variants, answers)
+
+
+def example_specs(n: int = QUERIES) -> tuple[Any, Any]:
+    """Return specs in and around the example zoo, feasible and not, each of shape (n,)."""
+    rng = np.random.default_rng(SEED)
+    return rng.uniform(0.5, 1.0, n), rng.uniform(0.001, 0.04, n)
+
+
+def example_run(
+    defenses: dict[str, Defense] | None = None, adversary: Adversary | None = None
+) -> tuple[Any, Campaign | None]:
+    """Run two seconds of benign queries on the example zoo; return the record and the campaign, if any."""
+    zoo = example_zoo()
+    operator = Operator(
+        RandomFeasible(), Fifo(), Greedy(), DropNever(), JoinShortestQueue(), BySpec(), defenses or {}, slo_scale=5.0
+    )
+    accuracy, latency_s = example_specs()
+    sent_s = np.sort(np.random.default_rng(SEED).uniform(0, 2, QUERIES))
+    account, item = np.zeros(QUERIES, np.int32), np.full(QUERIES, 40, np.int32)
+    arrivals = Arrivals(sent_s, account, item, accuracy, latency_s)
+    budget = adversary.budget.queries if adversary else 0
+    cluster = Cluster(zoo, {"gpu": WorkerGroup("gpu", 2)}, operator, arrivals, closed_loop=budget, seed=SEED)
+    campaign = Campaign("adversary", adversary, 1, zoo, SEED) if adversary else None
+    if campaign:
+        campaign.launch(cluster)
+    cluster.env.run(until=20.0)
+    return cluster.record(attackers={1: "adversary"} if adversary else {}), campaign
+
+
+def _check_parameters(part: Part) -> None:
+    assert isinstance(part, Part), f"{part!r} is no part; give an object of a class, such as check(Greedy(4))"
+    name = type(part).__name__
+    assert isinstance(getattr(part, "kind", None), str), f"{name} has no kind, the word that names it in a scenario"
+    assert dataclasses.is_dataclass(part), f"{name} is no dataclass"
+    assert type(part).__dataclass_params__.frozen, f"{name} is not frozen"  # type: ignore[attr-defined]
+    assert decode(type(part), encode(part)) == part, f"{name} does not come back from a scenario file as it was"
+
+
+def _check_choose(name: str, choose: Choose, *, always: bool) -> None:
+    zoo = example_zoo()
+    accuracy, latency_s = example_specs()
+    uniform = np.random.default_rng(SEED).random(QUERIES)
+    given = [column.copy() for column in (accuracy, latency_s, uniform)]
+    chosen = choose(accuracy, latency_s, uniform)
+    assert all(map(np.array_equal, given, (accuracy, latency_s, uniform))), f"{name} changes its inputs"
+    assert np.array_equal(chosen, choose(accuracy, latency_s, uniform)), f"{name} answers the same question in two ways"
+    one_by_one = [int(choose(*map(np.asarray, query))) for query in zip(accuracy, latency_s, uniform, strict=True)]
+    assert chosen.tolist() == one_by_one, f"{name} answers a block otherwise than its queries one by one"
+    assert chosen.min() >= -1, f"{name} returns a variant below -1"
+    assert chosen.max() < len(zoo), f"{name} returns a variant that is not there"
+    if not always:
+        feasible = np.append(zoo.feasible.mask[zoo.feasible.cell(accuracy, latency_s)], np.ones((QUERIES, 1), bool), 1)
+        assert feasible[np.arange(QUERIES), chosen].all(), f"{name} chooses a variant that is not feasible"
+        none = zoo.feasible.counts[zoo.feasible.cell(accuracy, latency_s)] == 0
+        assert np.array_equal(chosen < 0, none), f"{name} must choose exactly where a variant is feasible"
+
+
+def _check_selection(part: Selection) -> None:
+    _check_choose(type(part).__name__, part.chooser(example_zoo()), always=False)
+
+
+def _check_defense(part: Defense) -> None:
+    name = type(part).__name__
+    choose = part.chooser(example_zoo())
+    if choose:
+        _check_choose(name, choose, always=True)
+    rewrite = part.rewriter(example_zoo())
+    if rewrite:
+        accuracy, latency_s = example_specs()
+        given = accuracy.copy(), latency_s.copy()
+        first = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
+        again = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
+        assert all(map(np.array_equal, given, (accuracy, latency_s))), f"{name} changes its inputs"
+        assert all(map(np.array_equal, first, again)), f"{name} is not determined by its generator"
+        single = rewrite(np.asarray(0.7), np.asarray(0.01), np.random.default_rng(SEED))
+        assert all(np.shape(value) == () for value in single), f"{name} must rewrite one spec to one spec"
+    record, _ = example_run({"defense": part})
+    assert len(record.outcome) == QUERIES, f"{name} loses queries"
+
+
+def _check_discipline(part: Discipline) -> None:
+    name = type(part).__name__
+    sent_s = np.arange(6.0)
+    wait_s = np.array([9.0, 1.0, 5.0, 5.0, 0.5, 9.0])
+    keys = part.keys(sent_s, wait_s)
+    assert keys.shape == sent_s.shape, f"{name} must give one key a query"
+    one_by_one = [part.keys(s, w) for s, w in zip(sent_s.tolist(), wait_s.tolist(), strict=True)]
+    assert one_by_one == keys.tolist(), f"{name} gives a block other keys than its queries one by one"
+    queue = part.queue(keys.tolist())
+    for row in range(6):
+        queue.append(row)
+    order = [queue.head(), queue.popleft(), *queue.take(2), *queue.take(len(queue))]
+    assert order[0] == order[1], f"{name}: popleft does not return the head"
+    assert sorted(order[1:]) == list(range(6)), f"{name}: a query is lost or served twice"
+    assert len(queue) == 0, f"{name}: the queue is not empty after all were taken"
+
+
+def _check_batching(part: Batching) -> None:
+    assert part.max_batch >= 1, "max_batch must be at least 1"
+    assert part.timeout_s >= 0, "timeout_s must be at least 0"
+
+
+def _check_dropping(part: Dropping) -> None:
+    former = part.former()
+    if former is None:
+        return
+    queue = Fifo().queue([0.0] * 6)
+    for row in range(6):
+        queue.append(row)
+    seconds = [float("nan"), 1.0, 2.0, 3.0, 4.0]
+    rows, dropped = former(queue, 4, 10.0, seconds=seconds, deadline_s=[20.0, 10.5, 13.0, 30.0, 30.0, 30.0])
+    left = queue.take(len(queue))
+    assert len(rows) <= 4, "a batch is larger than max_batch"
+    assert sorted([*rows, *dropped, *left]) == list(range(6)), "a query is lost or is in two places"
+    assert rows or dropped, "neither serves nor drops anything: the worker would ask for ever"
+
+
+@dataclasses.dataclass(eq=False)
+class _Stop:
+    load: int = 0
+
+
+def _check_routing(part: Routing) -> None:
+    name = type(part).__name__
+    hosts = [[_Stop(), _Stop(), _Stop()], [_Stop()]]
+    route = part.router(hosts)
+    for _ in range(30):
+        for variant, stops in enumerate(hosts):
+            stop = route(variant)
+            assert stop in stops, f"{name} sends a query to a place that does not host its variant"
+            stop.load += 1
+
+
+def _check_pricing(part: Pricing) -> None:
+    accuracy, latency_s = example_specs()
+    price = part.price(example_zoo())
+    variant = np.zeros(QUERIES, dtype=np.int64)
+    prices = np.broadcast_to(price(accuracy, latency_s, variant), QUERIES)
+    assert (prices >= 0).all(), f"{type(part).__name__} pays the client"
+
+
+def _check_jitter(part: Jitter) -> None:
+    drawn = [
+        [value for value, _ in zip(part.multipliers(np.random.default_rng(SEED)), range(20_000), strict=False)]
+        for _ in range(2)
+    ]
+    assert drawn[0] == drawn[1], f"{type(part).__name__} is not determined by its generator"
+    assert min(drawn[0]) >= 0, f"{type(part).__name__} makes time run backwards"
+    error = float(np.std(drawn[0])) / np.sqrt(20_000)
+    assert abs(np.mean(drawn[0]) - 1) <= 5 * error, f"{type(part).__name__} does not have mean 1"
+
+
+def _check_arrivals(part: ArrivalProcess) -> None:
+    name = type(part).__name__
+    process = part.at_rate(50.0)
+    times = process.times(np.random.default_rng(SEED), 100.0)
+    assert np.array_equal(times, process.times(np.random.default_rng(SEED), 100.0)), f"{name} ignores its generator"
+    assert (np.diff(times) >= 0).all(), f"{name} is not sorted"
+    assert times[0] >= 0, f"{name} starts before 0"
+    assert times[-1] < 100.0, f"{name} goes on after the end"
+    shorter = process.times(np.random.default_rng(SEED), 40.0)
+    assert np.array_equal(shorter, times[times < 40.0]), f"{name} depends on how long it runs"
+
+
+def _check_spec_law(part: SpecLaw) -> None:
+    zoo = example_zoo()
+    accuracy, latency_s = part.draw(zoo, np.random.default_rng(SEED), QUERIES)
+    again = part.draw(zoo, np.random.default_rng(SEED), QUERIES)
+    assert accuracy.shape == latency_s.shape == (QUERIES,), f"{type(part).__name__} must give one spec a query"
+    assert all(map(np.array_equal, (accuracy, latency_s), again)), f"{type(part).__name__} ignores its generator"
+    assert ((accuracy >= 0) & (accuracy <= 1) & (latency_s >= 0)).all(), f"{type(part).__name__} leaves the range"
+
+
+def _check_adversary(part: Adversary) -> None:
+    name = type(part).__name__
+    limited = dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=60), start_s=0.5)
+    record, campaign = example_run(adversary=limited)
+    again, _ = example_run(adversary=limited)
+    assert campaign is not None
+    sent = int((record.account == 1).sum())
+    assert 0 < sent <= 60, f"{name} sent {sent} queries on a budget of 60"
+    assert record.sent_s[record.account == 1].min() >= 0.5, f"{name} starts before start_s"
+    assert np.array_equal(record.outcome, again.outcome), f"{name} is not determined by its generator"
+    judged = campaign.judge(record, CloneRecipe("mlp4", epochs=1))
+    assert sum(phase.queries for phase in judged.phases) == sent, f"{name} sends queries outside of its phases"
+    quiet, _ = example_run()
+    nothing, _ = example_run(adversary=dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=0)))
+    assert np.array_equal(quiet.delivered_s, nothing.delivered_s, equal_nan=True), f"{name} acts without a budget"
+
+
+_CHECKS: dict[type[Part], Callable[[Any], None]] = {
+    Selection: _check_selection,
+    Defense: _check_defense,
+    Discipline: _check_discipline,
+    Batching: _check_batching,
+    Dropping: _check_dropping,
+    Routing: _check_routing,
+    Pricing: _check_pricing,
+    Jitter: _check_jitter,
+    ArrivalProcess: _check_arrivals,
+    SpecLaw: _check_spec_law,
+    Adversary: _check_adversary,
+}

@@ -1,0 +1,74 @@
+"""Shared fixtures: real data where it is, and small building blocks."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policies import BySpec, DropNever, Fifo, Greedy, RandomFeasible, SharedQueue
+from sim import Arrivals, Cluster, Operator, WorkerGroup
+from zoo import LatencyProfile, Variant, Zoo, affine_law
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Return the folder of real data, or skip with the reason."""
+    folder = Path(os.environ.get("SIEGELAB_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; set SIEGELAB_DATA to the folder that holds it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def conversation_trace(data_folder: Path) -> Path:
+    path = data_folder / "traces" / "azure_llm_2023" / "AzureLLMInferenceTrace_conv.csv"
+    if not path.is_file():
+        pytest.skip(f"the Azure LLM 2023 conversation trace is not at {path}")
+    return path
+
+
+def one_variant(seconds: float = 1.0, device: str = "gpu") -> Zoo:
+    return Zoo("one", (Variant("m", device, 0.9, 0.0, LatencyProfile((1,), (seconds,))),))
+
+
+def front_zoo(n: int = 3) -> Zoo:
+    variants = (Variant(f"m{i}", "gpu", 0.6 + 0.1 * i, 0.0, affine_law(0.002 * (i + 1), 0.8)) for i in range(n))
+    return Zoo("front", tuple(variants))
+
+
+def operator(**policies: object) -> Operator:
+    chosen = {
+        "selection": RandomFeasible(),
+        "discipline": Fifo(),
+        "batching": Greedy(1),
+        "dropping": DropNever(),
+        "routing": SharedQueue(),
+        "pricing": BySpec(),
+        "defenses": {},
+    }
+    return Operator(**{**chosen, **policies})
+
+
+def queries(sent_s, accuracy=0.0, latency_s=np.inf, account=0) -> Arrivals:
+    sent_s = np.asarray(sent_s, dtype=float)
+    n = len(sent_s)
+    return Arrivals(
+        sent_s,
+        np.broadcast_to(np.asarray(account, np.int32), n).copy(),
+        np.full(n, -1, np.int32),
+        np.broadcast_to(np.asarray(accuracy, float), n).copy(),
+        np.broadcast_to(np.asarray(latency_s, float), n).copy(),
+    )
+
+
+def cluster(zoo: Zoo, arrivals: Arrivals, workers: int = 1, closed_loop: int = 0, **policies: object) -> Cluster:
+    jitter = policies.pop("jitter", None)
+    group = WorkerGroup("gpu", workers) if jitter is None else WorkerGroup("gpu", workers, jitter=jitter)
+    return Cluster(zoo, {"gpu": group}, operator(**policies), arrivals, closed_loop=closed_loop, seed=1)
+
+
+def simulate(zoo: Zoo, arrivals: Arrivals, workers: int = 1, **policies: object):
+    built = cluster(zoo, arrivals, workers, **policies)
+    built.env.run()
+    return built.record()

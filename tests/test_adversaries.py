@@ -1,0 +1,262 @@
+"""Fingerprinting and extraction: on an idle cluster, under load, under noise, and within their budgets."""
+
+import numpy as np
+import pytest
+from conftest import cluster, front_zoo, queries
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adversaries import (
+    Budget,
+    Campaign,
+    CloneRecipe,
+    FingerprintOnly,
+    FingerprintThenExtract,
+    Grid,
+    NaiveExtraction,
+    OracleExtraction,
+)
+from adversaries.contract import pick
+from experiments.conformance import example_zoo
+from policies import EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise
+from sim import NOISE, BudgetExhausted, Spec
+from zoo import Variant, Zoo, affine_law, load_table
+
+RECIPE = CloneRecipe("mlp8", epochs=3)
+
+
+def attack(zoo, adversary, arrivals=None, workers=1, **policies):
+    arrivals = queries([]) if arrivals is None else arrivals
+    built = cluster(zoo, arrivals, workers, closed_loop=adversary.budget.queries, **policies)
+    campaign = Campaign("thief", adversary, 7, zoo, 1)
+    campaign.launch(built)
+    built.env.run(until=500.0)
+    record = built.record(attackers={7: "thief"})
+    return campaign.judge(record, RECIPE), record
+
+
+@pytest.mark.parametrize("table", ["psml-cifar10", "psml-svhn"])
+def test_an_idle_cluster_without_noise_gives_away_all_twelve_models(table):
+    """PSML's fingerprint at (0.01, 0.1 ms, cap 100 ms): 12 of 12 in at most 173 queries, every spec selects one."""
+    zoo = load_table(table)
+    judged, _ = attack(zoo, FingerprintOnly())
+    found = judged.fingerprint
+    assert (found.models_found, found.models_total) == (12, 12)
+    assert found.queries <= 173
+    assert [len(zoo.feasible.of(*spec)) for spec in found.specs] == [1] * 12
+    accuracies = [accuracy for accuracy, _ in found.specs]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_a_coarse_grid_merges_models_less_than_a_step_apart():
+    judged, _ = attack(load_table("psml-cifar10"), FingerprintOnly(grid=Grid(latency_step_s=0.001)))
+    assert judged.fingerprint.models_found == 10
+    assert judged.fingerprint.queries < 173
+
+
+def test_models_beyond_the_cap_are_out_of_reach():
+    judged, _ = attack(load_table("psml-cifar10"), FingerprintOnly(grid=Grid(latency_cap_s=0.010)))
+    assert (judged.fingerprint.models_found, judged.fingerprint.models_total) == (7, 7)
+
+
+fronts = st.lists(
+    st.tuples(st.integers(1, 98), st.integers(1, 900)), min_size=1, max_size=10, unique_by=(lambda p: p[0], lambda p: p[1])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fronts)
+def test_a_fingerprint_finds_every_front_that_the_grid_resolves(plane):
+    steps = list(zip(sorted(a for a, _ in plane), sorted(l for _, l in plane), strict=True))
+    zoo = Zoo(
+        "any", tuple(Variant(f"m{i}", "gpu", a / 100, 0, affine_law(l / 1e4, 0.8)) for i, (a, l) in enumerate(steps))
+    )
+    judged, _ = attack(zoo, FingerprintOnly(budget=Budget(400)))
+    found = judged.fingerprint
+    assert found.models_found == len(steps)
+    assert found.queries <= len(steps) * (1 + 7 + 10) + 1
+
+
+def test_a_drop_is_not_taken_for_an_infeasible_spec():
+    """Under load tight probes expire; the fingerprint asks again and still finds every model."""
+    zoo = front_zoo(3)
+    rng = np.random.default_rng(1)
+    load = queries(np.sort(rng.uniform(0, 60, 12_000)), 0.0, 0.5)
+    judged, record = attack(
+        zoo, FingerprintOnly(budget=Budget(2000)), load, dropping=EarlyDrop(), batching=Greedy(4), slo_scale=2.0
+    )
+    assert judged.fingerprint.models_found == 3
+    probes = record.account == 7
+    assert (record.outcome[probes] == 5).any(), "the load did not make any probe expire"
+
+
+def test_noise_hides_the_models():
+    zoo = load_table("psml-cifar10")
+    quiet, _ = attack(zoo, FingerprintOnly())
+    noisy, _ = attack(zoo, FingerprintOnly(), defenses={"noise": LaplaceNoise(0.1)})
+    silent, _ = attack(zoo, FingerprintOnly(), defenses={"noise": ExponentialMechanism()})
+    assert noisy.fingerprint.models_found < quiet.fingerprint.models_found
+    # The exponential mechanism always answers: one spec at the very edge of the grid, and no model.
+    assert silent.fingerprint.models_found == 0
+
+
+@pytest.mark.parametrize(
+    ("adversary", "target", "purity"),
+    [
+        (FingerprintThenExtract(budget=Budget(200)), "model4", 1.0),
+        (FingerprintThenExtract(budget=Budget(200), latency_bound_s=0.015), "model3", 1.0),
+        (FingerprintThenExtract(budget=Budget(200), target="fastest"), "model0", 1.0),
+        (OracleExtraction(budget=Budget(200)), "model4", 1.0),
+        (NaiveExtraction(budget=Budget(200)), "model4", None),
+    ],
+    ids=repr,
+)
+def test_extraction_reaches_its_target(adversary, target, purity):
+    judged, record = attack(example_zoo(), adversary)
+    result = judged.extraction
+    assert result.target == target
+    if purity is not None:
+        assert result.purity == purity
+        assert not judged.fingerprint or judged.fingerprint.hit_rate == 1.0
+    else:
+        assert 0.05 < result.purity < 0.4  # one of five
+    assert result.labels + (judged.fingerprint.queries if judged.fingerprint else 0) == 200
+    assert 0 <= result.accuracy <= 1
+    assert 0 <= result.fidelity <= 1
+    assert (record.account == 7).sum() == 200
+
+
+def test_the_median_target_is_asked_for_at_its_corner():
+    judged, record = attack(example_zoo(), FingerprintThenExtract(budget=Budget(200), target="median"))
+    assert judged.extraction.target == "model1"
+    asked = record.account == 7
+    assert record.max_latency_s[asked][-1] == pytest.approx(0.005)
+    assert record.min_accuracy[asked][-1] == pytest.approx(0.70)
+
+
+def test_with_nothing_found_it_falls_back_to_the_naive_spec():
+    adversary = FingerprintThenExtract(budget=Budget(60), latency_bound_s=0.0019, grid=Grid(latency_cap_s=0.0019))
+    judged, record = attack(example_zoo(), adversary)
+    assert judged.fingerprint.specs == ()
+    assert judged.fingerprint.models_total == 0
+    assert judged.extraction.target == "model0"
+    assert judged.extraction.labels == 0
+    assert judged.extraction.purity is None
+    assert judged.extraction.accuracy is None
+    assert record.max_latency_s[-1] == 0.0019
+
+
+def test_fingerprinting_stops_at_its_share_of_the_budget():
+    judged, _ = attack(example_zoo(), FingerprintThenExtract(budget=Budget(40), fingerprint_share=0.25))
+    assert judged.fingerprint.queries == 10
+    assert [phase.queries for phase in judged.phases] == [10, 30]
+    assert judged.phases[0].end_s == judged.phases[1].start_s
+    assert judged.phases[1].end_s > judged.phases[1].start_s
+
+
+def test_items_are_asked_without_replacement_until_the_pool_is_empty():
+    _, record = attack(example_zoo(), NaiveExtraction(budget=Budget(100)))
+    items = record.item[record.account == 7]
+    pool = set(example_zoo().answers.data.pool.tolist())
+    assert set(items[:40].tolist()) == set(items[40:80].tolist()) == pool
+    assert len(set(items[80:].tolist())) == 20
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 90), st.floats(0, 0.3), st.sampled_from([FingerprintOnly, FingerprintThenExtract, NaiveExtraction]))
+def test_a_budget_is_never_exceeded_by_one_query(budget, scale, kind):
+    adversary = kind(budget=Budget(budget))
+    load = queries(np.arange(200) * 0.01, 0.0, 0.05)
+    judged, record = attack(
+        example_zoo(), adversary, load, defenses={"noise": LaplaceNoise(scale)}, dropping=EarlyDrop(), batching=Greedy(4)
+    )
+    sent = int((record.account == 7).sum())
+    assert sent <= budget
+    assert sent == len(judged.queries) == sum(phase.queries for phase in judged.phases)
+    if kind is not FingerprintOnly:
+        assert sent == budget
+
+
+def test_a_client_refuses_what_is_not_its_to_spend():
+    built = cluster(example_zoo(), queries([]), closed_loop=2)
+    client = built.client("user", 3, 1)
+    client.ask(NOISE, Spec(0.0, 1.0))
+    assert client.remaining == 0
+    with pytest.raises(BudgetExhausted):
+        client.ask(NOISE, Spec(0.0, 1.0))
+    with pytest.raises(ValueError, match="seconds must be at least 0"):
+        client.wait(-1.0)
+    with pytest.raises(ValueError, match="seconds must be at least 0"):
+        client.wait(float("nan"))
+    built.closes_s = 0.0
+    with pytest.raises(BudgetExhausted):
+        built.client("late", 4, 1).ask(NOISE, Spec(0.0, 1.0))
+
+
+def test_a_client_learns_the_outcome_the_answer_the_price_and_the_time():
+    zoo = example_zoo()
+    built = cluster(zoo, queries([]), closed_loop=3)
+    client = built.client("user", 3, 3)
+    item = int(zoo.answers.data.pool[0])
+    asked = [client.ask(item, Spec(0.9, 1.0)), client.ask(NOISE, Spec(0.0, 0.002)), client.ask(item, Spec(1.0, 1.0))]
+    built.env.run()
+    answered, noise, infeasible = (event.value for event in asked)
+    assert answered.served
+    assert np.array_equal(answered.probabilities, zoo.answers.probabilities[4, item])
+    assert answered.price == pytest.approx(1e-4 + 0.9e-4)
+    assert answered.elapsed_s == pytest.approx(0.030)
+    assert noise.served
+    assert noise.probabilities is None
+    assert (infeasible.outcome, infeasible.probabilities, infeasible.price, infeasible.elapsed_s) == ("infeasible", None, 0, 0)
+    assert answered._fields == ("outcome", "probabilities", "price", "elapsed_s")
+
+
+def test_the_attack_never_touches_the_truth():
+    """With the judge's truth replaced by garbage the attack sends the very same queries."""
+    zoo = example_zoo()
+    runs = []
+    for truth in (zoo, Zoo("garbage", (Variant("x", "gpu", 0.01, 0, affine_law(9.0, 0.8)),), None)):
+        built = cluster(zoo, queries([]), closed_loop=80)
+        campaign = Campaign("thief", FingerprintThenExtract(budget=Budget(80)), 7, zoo, 1)
+        campaign.launch(built)
+        campaign.zoo = truth if truth.answers is not None else zoo.where(lambda v: v.model == "model0")
+        built.env.run(until=100)
+        runs.append(built.record(attackers={7: "thief"}))
+    for column in ("sent_s", "item", "min_accuracy", "max_latency_s", "outcome"):
+        assert np.array_equal(getattr(runs[0], column), getattr(runs[1], column))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Budget(-1), "queries must be at least 0, not -1"),
+        (lambda: FingerprintOnly(start_s=-1.0), "start_s must be at least 0"),
+        (lambda: NaiveExtraction(latency_bound_s=0.0), "latency_bound_s must be above 0"),
+        (lambda: FingerprintThenExtract(fingerprint_share=0.0), "fingerprint_share must be in"),
+        (lambda: Grid(accuracy_step=0.0), "accuracy_step must be in"),
+        (lambda: Grid(latency_step_s=0.2), "latency_step_s must be above 0 and at most latency_cap_s"),
+        (lambda: CloneRecipe("resnet"), "architecture must be mlp<hidden units> or cnn<channels>, not 'resnet'"),
+        (lambda: CloneRecipe("mlp0"), "a size of at least 1"),
+        (lambda: CloneRecipe(epochs=0), "epochs must be at least 1"),
+    ],
+)
+def test_a_wrong_parameter_says_so(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_targets_are_picked_from_the_slowest():
+    assert [pick([5, 4, 3, 2, 1], target) for target in ("most-accurate", "median", "fastest")] == [5, 3, 1]
+
+
+def test_soft_labels_train_too():
+    zoo = example_zoo()
+    built = cluster(zoo, queries([]), closed_loop=50)
+    campaign = Campaign("thief", OracleExtraction(budget=Budget(50)), 7, zoo, 1)
+    campaign.launch(built)
+    built.env.run(until=100)
+    record = built.record(attackers={7: "thief"})
+    hard, soft = (campaign.judge(record, CloneRecipe("cnn2", labels, 2)).extraction for labels in ("hard", "soft"))
+    assert hard.labels == soft.labels == 50
+    # These answers are one-hot, so the two recipes train on the same targets.
+    assert (hard.accuracy, hard.fidelity) == (soft.accuracy, soft.fidelity)

@@ -1,0 +1,239 @@
+"""Metrics on a run small enough to count by hand, intervals, tables, figures and pages."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import front_zoo, operator, queries
+
+from analysis import attacks_frame, estimate, measured, requests_frame, summarize
+from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
+from analysis.report import Table, page, run_tables, shown
+from analysis.study import Cell, Point, cells
+from experiments.conformance import example_zoo
+from sim import OUTCOMES, AttackRecord, Cluster, Extraction, Fingerprint, Phase, WorkerGroup
+from sim.records import RunRecord
+
+
+def by_hand() -> RunRecord:
+    """Eight queries at one instant a second, outcomes and times written down; slo_scale 2; the last two attack."""
+    zoo = example_zoo()  # accuracies .6 .7 .7 .85 .95, latencies 2 5 9 12 30 ms
+    outcome = ["answered", "answered", "answered", "infeasible", "expired", "answered", "answered", "rejected"]
+    sent = np.arange(8.0)
+    taken = np.array([0.010, 0.030, 0.020, 0.0, 0.5, 0.020, 0.010, 0.0])
+    answered = np.array([word == "answered" for word in outcome])
+    return RunRecord(
+        zoo=zoo,
+        workers=("gpu-0", "gpu-1"),
+        attackers={9: "thief"},
+        horizon_s=10.0,
+        warmup_s=1.0,
+        slo_scale=2.0,
+        account=np.array([0, 0, 1, 1, 2, 2, 9, 9], dtype=np.int32),
+        item=np.array([40, 41, 42, 43, 44, 45, 46, -1], dtype=np.int32),
+        sent_s=sent,
+        arrived_s=sent,
+        started_s=np.where(answered, sent, np.nan),
+        finished_s=np.where(answered, sent + taken, np.nan),
+        delivered_s=sent + taken,
+        min_accuracy=np.array([0.5, 0.6, 0.8, 0.99, 0.6, 0.65, 0.9, 0.9]),
+        max_latency_s=np.array([0.010, 0.012, 0.015, 0.015, 0.010, 0.010, 0.1, 0.1]),
+        rewritten_min_accuracy=np.zeros(8),
+        rewritten_max_latency_s=np.ones(8),
+        variant=np.array([0, 1, 1, -1, 0, 2, 4, -1], dtype=np.int16),
+        worker=np.where(answered, 0, -1).astype(np.int16),
+        batch_size=np.where(answered, 1, 0).astype(np.int32),
+        outcome=np.array([OUTCOMES.index(word) for word in outcome], dtype=np.uint8),
+        price=np.where(answered, 0.25, 0.0),
+        busy_s=np.array([4.0, 1.0]),
+        batches=np.array([4, 1]),
+        cost_per_hour=np.array([3.6, 7.2]),
+        power_w=np.array([[100.0, 10.0], [50.0, 0.0]]),
+    )
+
+
+def attack() -> AttackRecord:
+    phases = (Phase("fingerprint", 6.0, 7.0, 0, 1), Phase("extract", 7.0, 9.5, 1, 1))
+    found = Fingerprint(((0.9, 0.030),), 1, 4, 0.5, 1)
+    extracted = Extraction("model4", 1, 1.0, 0.8, 0.9, 0.95)
+    return AttackRecord("thief", "fingerprint-then-extract", (9,), (6, 7), phases, 0.0, found, extracted)
+
+
+def test_benign_metrics_by_hand():
+    record = by_hand()
+    queries = measured(record, attacking=False)  # rows 1 to 5: the first is warm-up
+    assert queries.sent == 5
+    assert queries.outcomes()["answered"] == 3
+    assert sum(queries.outcomes().values()) == 5
+    assert queries.latency_s == pytest.approx([0.030, 0.020, 0.020])
+    # Row 1: 30 ms > 24 ms, late. Row 2: in time, but variant 1 has .7 < .8. Row 5: at the deadline, within the spec.
+    assert queries.in_time.tolist() == [False, True, False, False, True]
+    assert queries.within_spec.tolist() == [True, False, False, False, True]
+    assert queries.effective_accuracy() == pytest.approx((0.7 + 0.7) / 5)
+    group = summarize(record, [attack()], [], "hand", 3).benign
+    assert group.spec_goodput == pytest.approx(2 / 5)
+    assert group.spec_goodput_of_answered == pytest.approx(2 / 3)
+    assert group.deadline_goodput == group.slo_attainment == pytest.approx(2 / 5)
+    assert group.slo_violation_rate == pytest.approx(3 / 5)
+    assert group.goodput == pytest.approx(1 / 5)
+    assert group.goodput_per_s == pytest.approx(1 / 9)
+    assert group.latency_s["mean"] == pytest.approx(0.07 / 3)
+    assert group.latency_s["p50"] == pytest.approx(0.020)
+    labels = record.zoo.answers.top_labels()
+    right = [labels[v, i] == record.zoo.answers.data.labels[i] for v, i in ((1, 41), (1, 42), (2, 45))]
+    assert group.answer_accuracy == pytest.approx(np.mean(right))
+
+
+def test_cluster_and_attack_metrics_by_hand():
+    summary = summarize(by_hand(), [attack()], [], "hand", 3)
+    assert summary.cluster.utilization == {"gpu-0": 0.4, "gpu-1": 0.1}
+    assert summary.cluster.mean_batch_size == 1.0
+    assert summary.cluster.throughput_per_s == 0.5
+    assert summary.cluster.cost == pytest.approx(10 * (3.6 + 7.2) / 3600)
+    assert summary.cluster.energy_j == pytest.approx(4 * 100 + 6 * 10 + 1 * 50)
+    (thief,) = summary.attacks
+    assert (thief.queries_sent, thief.queries_answered, thief.queries_rejected) == (2, 1, 1)
+    assert (thief.price, thief.wall_s) == (0.25, 3.5)
+    assert summary.attacker.sent == 2
+
+
+def test_a_group_that_sent_nothing_has_no_shares():
+    record = replace(by_hand(), warmup_s=9.5)
+    summary = summarize(record, [], [], "hand", 3)
+    assert summary.benign.sent == 0
+    assert summary.benign.goodput is None
+    assert summary.benign.latency_s["p99"] is None
+    assert summary.benign.answer_accuracy is None
+    assert summary.benign.goodput_per_s == 0.0
+    json.dumps(summary.to_dict(), allow_nan=False)
+
+
+def test_an_empty_run_can_be_summarized():
+    built = Cluster(front_zoo(), {"gpu": WorkerGroup("gpu")}, operator(), queries([]))
+    summary = summarize(built.record(), [], [], "empty", 0)
+    assert summary.duration_s == 0
+    assert summary.cluster.mean_batch_size is None
+    assert summary.cluster.utilization == {"gpu-0": 0.0}
+
+
+def test_the_request_table_has_the_promised_columns():
+    frame = requests_frame(by_hand())
+    promised = (
+        "query, account, group, item, sent_s, arrived_s, started_s, finished_s, delivered_s, min_accuracy, max_latency_s, "
+        "rewritten_min_accuracy, rewritten_max_latency_s, variant, worker, batch_size, outcome, price"
+    )
+    assert list(frame.columns) == promised.split(", ")
+    assert frame["group"].tolist() == ["benign"] * 6 + ["attacker"] * 2
+    assert frame["outcome"][3] == "infeasible"
+    assert frame["variant"][0] == "model0@gpu"
+    assert frame["variant"].isna().tolist() == [False] * 3 + [True] + [False] * 3 + [True]
+
+
+def test_the_attack_table_names_phases_and_hits():
+    frame = attacks_frame(by_hand(), [attack()])
+    assert frame["phase"].tolist() == ["fingerprint", "extract"]
+    assert frame["from_target"].tolist() == [True, False]
+    assert frame["query"].tolist() == [6, 7]
+    empty = attacks_frame(by_hand(), [])
+    assert list(empty.columns) == list(frame.columns)
+    assert (empty.dtypes == frame.dtypes).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "half_width", "text"),
+    [
+        ([1.0, 2.0, 3.0], 2.0, 4.302652729749 / math.sqrt(3), "2.000 ± 2.484"),
+        ([0.5], 0.5, math.nan, "0.500"),
+        ([None, 0.5, None], 0.5, math.nan, "0.500"),
+        ([], math.nan, math.nan, "–"),
+        ([None], math.nan, math.nan, "–"),
+    ],
+)
+def test_estimates(values, mean, half_width, text):
+    found = estimate(values)
+    assert found.mean == pytest.approx(mean, nan_ok=True)
+    assert found.half_width == pytest.approx(half_width, nan_ok=True)
+    assert str(found) == text
+
+
+def test_intervals_cover_as_often_as_they_say():
+    rng = np.random.default_rng(8)
+    covered = [abs(e.mean) <= e.half_width for e in (estimate(rng.normal(size=5).tolist()) for _ in range(2000))]
+    assert abs(np.mean(covered) - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)
+
+
+def hand_summary():
+    return summarize(by_hand(), [attack()], [], "hand", 3).to_dict()
+
+
+def test_points_are_gathered_by_their_settings():
+    summary = hand_summary()
+    points = [Point({"scale": scale}, seed, summary) for seed in (1, 2) for scale in (0.0, 0.1)]
+    first, second = cells(points)
+    assert (first.value, second.value) == (0.0, 0.1)
+    assert first.values("goodput") == [pytest.approx(0.2)] * 2
+    assert first.values("models_found") == [0.25, 0.25]
+    assert first.values("p50_ms") == [pytest.approx(20.0)] * 2
+    assert first.estimate("fidelity").mean == 0.9
+    quiet = dict(summary, attacks=[])
+    assert Cell({"scale": 0.0}, (quiet,)).values("hit_rate") == [None]
+    assert Cell({"scale": 0.0}, (quiet,)).values("models_found") == [None]
+
+
+def test_figures_show_what_was_measured():
+    summary, requests, attacks = hand_summary(), requests_frame(by_hand()), attacks_frame(by_hand(), [attack()])
+    latency = latency_distribution(requests, summary)
+    assert {trace.name for trace in latency.data} == {"benign (n = 4)", "attacker (n = 1)"}
+    assert max(latency.data[0].x) == pytest.approx(30.0)
+    assert max(latency.data[0].y) == 1.0
+    assert "(ms)" in latency.layout.xaxis.title.text
+
+    lines = {trace.name: trace for trace in timeline(requests, attacks, summary).data}
+    assert list(lines["benign load"].y) == [1] * 6 + [0] * 4
+    assert list(lines["attacker load"].y) == [0] * 6 + [1] * 2 + [0] * 2
+    assert list(lines["benign attainment"].y[:6]) == [1, 0, 1, 0, 0, 1]
+    assert np.isnan(lines["benign attainment"].y[7])
+    assert lines["queries in the system (mean)"].y[4] == pytest.approx(0.5)
+    assert {"thief: fingerprint", "thief: extract"} <= set(lines)
+
+    front = {trace.name: trace for trace in zoo_front(summary, requests, attacks).data}
+    assert len(front["variant on gpu"].x) == 5
+    assert list(front["spec found by fingerprinting"].x) == [30.0]
+    assert not any("answered the attack" in name for name in front)
+    attacks["phase"] = "extract"
+    circles = [t for t in zoo_front(summary, requests, attacks).data if "answered the attack" in t.name]
+    assert list(circles[0].y) == [0.95]
+    assert circles[0].name.endswith("1 answers)")
+
+    cell = Cell({"defense.noise.scale": 0.1}, (summary, summary))
+    both = tradeoff([cell, cell], "defense.noise.scale")
+    assert "2 seeds" in both.layout.title.text
+    assert {trace.name for trace in both.data} >= {"benign goodput", "clone fidelity", "clone accuracy"}
+    assert list(both.data[0].y) == pytest.approx([0.2, 0.2])
+
+
+def test_a_page_is_self_contained_and_escaped():
+    table = Table("n < 5", ["what", "share"], [["<b>", "0.5"]])
+    html = page("A & B", "one run", [table], [latency_distribution(requests_frame(by_hand()), hand_summary())], "x = '<'")
+    assert "A &amp; B" in html
+    assert "n &lt; 5" in html
+    assert "<td>&lt;b&gt;</td>" in html
+    assert html.count("<script") >= 2
+    assert 'src="http' not in html
+
+
+def test_tables_of_a_run():
+    groups, attacks, workers = run_tables(hand_summary())
+    assert groups.rows[0][:3] == ["benign", "5", "0.200"]
+    assert attacks.rows[0][4:6] == ["1 of 4", "0.500"]
+    assert workers.rows == [["gpu-0", "0.400"], ["gpu-1", "0.100"]]
+    quiet = dict(hand_summary(), attacks=[])
+    assert len(run_tables(quiet)) == 2
+    bare = dict(hand_summary(), attacks=[dict(hand_summary()["attacks"][0], fingerprint=None, extraction=None)])
+    assert run_tables(bare)[1].rows[0][4] == "–"
+
+
+def test_numbers_are_shown_for_reading():
+    assert [shown(value) for value in (None, 0.12345, 1234567, "x")] == ["–", "0.123", "1,234,567", "x"]

@@ -1,0 +1,164 @@
+"""Every exported part keeps its contract, and a part that breaks one is told so."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import adversaries
+import policies
+import sim
+import workloads
+from experiments.conformance import check
+from policies import Fifo, Greedy, RandomFeasible, RoundRobin
+from sim import Defense, Jitter, Routing, Selection
+from sim.contracts import Part
+from workloads import Poisson
+
+EXPORTED = [
+    part
+    for package in (sim, workloads, policies, adversaries)
+    for part in (getattr(package, name) for name in package.__all__)
+    if isinstance(part, type) and issubclass(part, Part) and hasattr(part, "kind")
+]
+VARIED = [
+    policies.Greedy(1),
+    policies.LaplaceNoise(0.0),
+    policies.LaplaceNoise(0.5),
+    *(policies.ExponentialMechanism(epsilon, score) for epsilon in (0.0, 3.0) for score in ("goodput", "l1", "quantile")),
+    workloads.Gamma(cv=3.0),
+    workloads.Gamma(cv=0.4),
+    workloads.FixedSpec(0.6, 0.02),
+    adversaries.FingerprintThenExtract(target="median", latency_bound_s=0.02, fingerprint_share=1.0),
+    adversaries.NaiveExtraction(latency_bound_s=0.006),
+    adversaries.OracleExtraction(target="fastest"),
+]
+
+
+@pytest.mark.parametrize("part", [*(part() for part in EXPORTED), *VARIED], ids=repr)
+def test_exported_parts_keep_their_contracts(part):
+    check(part)
+
+
+def test_every_contract_has_an_exported_part_and_kinds_are_unique():
+    assert len(EXPORTED) >= 24
+    for contract in {base for part in EXPORTED for base in part.__mro__ if base in Part.__subclasses__()}:
+        names = [part.kind for part in EXPORTED if issubclass(part, contract)]
+        assert len(set(names)) == len(names), contract
+
+
+@dataclass(frozen=True)
+class Infeasible(Selection):
+    kind = "infeasible"
+
+    def chooser(self, zoo):
+        return lambda accuracy, latency_s, uniform: np.zeros(np.shape(accuracy), dtype=int)
+
+
+@dataclass(frozen=True)
+class Forgetful(RandomFeasible):
+    kind = "forgetful"
+
+    def chooser(self, zoo):
+        rng, inner = np.random.default_rng(1), RandomFeasible().chooser(zoo)
+        return lambda accuracy, latency_s, uniform: inner(accuracy, latency_s, rng.random(np.shape(uniform)))
+
+
+@dataclass(frozen=True)
+class Greedier(Greedy):
+    kind = "greedier"
+
+    @property
+    def timeout_s(self):
+        return -1.0
+
+
+@dataclass(frozen=True)
+class Lost(Routing):
+    kind = "lost"
+
+    def router(self, hosts):
+        return lambda variant: hosts[0][0]
+
+
+@dataclass(frozen=True)
+class Slow(Jitter):
+    kind = "slow"
+
+    def multipliers(self, rng):
+        return iter(lambda: 1.5 + rng.random() / 10, None)
+
+
+@dataclass(frozen=True)
+class Mutating(Defense):
+    kind = "mutating"
+
+    def rewriter(self, zoo):
+        def rewrite(accuracy, latency_s, rng):
+            accuracy += 0.1
+            return accuracy, latency_s
+
+        return rewrite
+
+
+@dataclass(frozen=True)
+class Leaky(Fifo):
+    kind = "leaky"
+
+    def queue(self, keys):
+        class Leak(type(Fifo().queue([]))):
+            def append(self, row):
+                if row != 3:
+                    super().append(row)
+
+        return Leak()
+
+
+@dataclass(frozen=True)
+class Endless(Poisson):
+    kind = "endless"
+
+    def times(self, rng, duration_s):
+        return super().times(rng, duration_s * 2)
+
+
+@dataclass
+class Thawed(RoundRobin.__mro__[1]):
+    kind = "thawed"
+
+    def router(self, hosts):
+        return RoundRobin().router(hosts)
+
+
+@dataclass(frozen=True)
+class Stranger(Part):
+    kind = "stranger"
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (Infeasible(), "not feasible|exactly where"),
+        (Forgetful(), "in two ways"),
+        (Greedier(), "timeout_s must be at least 0"),
+        (Lost(), "does not host its variant"),
+        (Slow(), "does not have mean 1"),
+        (Mutating(), "changes its inputs"),
+        (Leaky(), "lost or served twice"),
+        (Endless(), "goes on after the end"),
+        (Thawed(), "is not frozen"),
+        (Stranger(), "implements no contract"),
+        (Fifo, "is no part; give an object of a class"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", type(value).__name__),
+)
+def test_a_part_that_breaks_its_contract_is_told_so(part, message):
+    with pytest.raises(AssertionError, match=message):
+        check(part)
+
+
+def test_parts_are_values():
+    assert policies.Greedy(4) == policies.Greedy(4)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        policies.Greedy(4).max_batch = 5
