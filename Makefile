@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	@$(BIN)/siegelab sweep quickstart --out results/quickstart
+	@$(BIN)/siegelab sweep quickstart --fresh --out results/quickstart
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -52,7 +52,7 @@ def check(part: Part) -> None:
 
 
 def example_zoo() -> Zoo:
-    """Return a small zoo with a data set, whose networks answer at random but for the share that their accuracy says."""
+    """Return a small zoo with a data set, whose networks are right by chance, as often as their accuracy says."""
     rng = np.random.default_rng(SEED)
     labels = rng.integers(0, 4, 120)
     data = DataSet(
@@ -106,7 +106,7 @@ def _check_parameters(part: Part) -> None:
     name = type(part).__name__
     assert isinstance(getattr(part, "kind", None), str), f"{name} has no kind, the word that names it in a scenario"
     assert dataclasses.is_dataclass(part), f"{name} is no dataclass"
-    assert type(part).__dataclass_params__.frozen, f"{name} is not frozen"  # type: ignore[attr-defined]
+    assert type(part).__dataclass_params__.frozen, f"{name} is not frozen"
     assert decode(type(part), encode(part)) == part, f"{name} does not come back from a scenario file as it was"
 
 

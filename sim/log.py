@@ -130,6 +130,6 @@ def cells(column: NDArray[Any]) -> Any:
 def _extended(column: NDArray[Any], extra: int) -> NDArray[Any]:
     if not extra:
         return column
-    longer = np.empty(len(column) + extra, dtype=column.dtype)
+    longer = np.zeros(len(column) + extra, dtype=column.dtype)
     longer[: len(column)] = column
     return longer

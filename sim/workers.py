@@ -64,7 +64,7 @@ def placed(zoo: Zoo, groups: Iterable[WorkerGroup]) -> Zoo:
         needed_gib = sum(variant.memory_bytes for variant in hosted) / GIBIBYTE
         if not hosted:
             devices = ", ".join(sorted({variant.device for variant in zoo.variants}))
-            raise ValueError(f"no variant of zoo {zoo.name} fits a worker on device {group.device!r}; it has {devices}")
+            raise ValueError(f"device {group.device!r} serves no variant of zoo {zoo.name}; it has {devices}")
         if needed_gib > group.memory_gib:
             raise ValueError(
                 f"memory_gib is {group.memory_gib:g}; {len(hosted)} variants of {group.device!r} need {needed_gib:.3g}"

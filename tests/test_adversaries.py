@@ -60,7 +60,10 @@ def test_models_beyond_the_cap_are_out_of_reach():
 
 
 fronts = st.lists(
-    st.tuples(st.integers(1, 98), st.integers(1, 900)), min_size=1, max_size=10, unique_by=(lambda p: p[0], lambda p: p[1])
+    st.tuples(st.integers(1, 98), st.integers(1, 900)),
+    min_size=1,
+    max_size=10,
+    unique_by=(lambda p: p[0], lambda p: p[1]),
 )
 
 
@@ -163,12 +166,19 @@ def test_items_are_asked_without_replacement_until_the_pool_is_empty():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 90), st.floats(0, 0.3), st.sampled_from([FingerprintOnly, FingerprintThenExtract, NaiveExtraction]))
+@given(
+    st.integers(0, 90), st.floats(0, 0.3), st.sampled_from([FingerprintOnly, FingerprintThenExtract, NaiveExtraction])
+)
 def test_a_budget_is_never_exceeded_by_one_query(budget, scale, kind):
     adversary = kind(budget=Budget(budget))
     load = queries(np.arange(200) * 0.01, 0.0, 0.05)
     judged, record = attack(
-        example_zoo(), adversary, load, defenses={"noise": LaplaceNoise(scale)}, dropping=EarlyDrop(), batching=Greedy(4)
+        example_zoo(),
+        adversary,
+        load,
+        defenses={"noise": LaplaceNoise(scale)},
+        dropping=EarlyDrop(),
+        batching=Greedy(4),
     )
     sent = int((record.account == 7).sum())
     assert sent <= budget
@@ -207,7 +217,12 @@ def test_a_client_learns_the_outcome_the_answer_the_price_and_the_time():
     assert answered.elapsed_s == pytest.approx(0.030)
     assert noise.served
     assert noise.probabilities is None
-    assert (infeasible.outcome, infeasible.probabilities, infeasible.price, infeasible.elapsed_s) == ("infeasible", None, 0, 0)
+    assert (infeasible.outcome, infeasible.probabilities, infeasible.price, infeasible.elapsed_s) == (
+        "infeasible",
+        None,
+        0,
+        0,
+    )
     assert answered._fields == ("outcome", "probabilities", "price", "elapsed_s")
 
 

@@ -121,8 +121,8 @@ def test_an_empty_run_can_be_summarized():
 def test_the_request_table_has_the_promised_columns():
     frame = requests_frame(by_hand())
     promised = (
-        "query, account, group, item, sent_s, arrived_s, started_s, finished_s, delivered_s, min_accuracy, max_latency_s, "
-        "rewritten_min_accuracy, rewritten_max_latency_s, variant, worker, batch_size, outcome, price"
+        "query, account, group, item, sent_s, arrived_s, started_s, finished_s, delivered_s, "
+        "min_accuracy, max_latency_s, rewritten_min_accuracy, rewritten_max_latency_s, variant, worker, batch_size, outcome, price"
     )
     assert list(frame.columns) == promised.split(", ")
     assert frame["group"].tolist() == ["benign"] * 6 + ["attacker"] * 2
@@ -216,7 +216,9 @@ def test_figures_show_what_was_measured():
 
 def test_a_page_is_self_contained_and_escaped():
     table = Table("n < 5", ["what", "share"], [["<b>", "0.5"]])
-    html = page("A & B", "one run", [table], [latency_distribution(requests_frame(by_hand()), hand_summary())], "x = '<'")
+    html = page(
+        "A & B", "one run", [table], [latency_distribution(requests_frame(by_hand()), hand_summary())], "x = '<'"
+    )
     assert "A &amp; B" in html
     assert "n &lt; 5" in html
     assert "<td>&lt;b&gt;</td>" in html

@@ -26,7 +26,11 @@ VARIED = [
     policies.Greedy(1),
     policies.LaplaceNoise(0.0),
     policies.LaplaceNoise(0.5),
-    *(policies.ExponentialMechanism(epsilon, score) for epsilon in (0.0, 3.0) for score in ("goodput", "l1", "quantile")),
+    *(
+        policies.ExponentialMechanism(epsilon, score)
+        for epsilon in (0.0, 3.0)
+        for score in ("goodput", "l1", "quantile")
+    ),
     workloads.Gamma(cv=3.0),
     workloads.Gamma(cv=0.4),
     workloads.FixedSpec(0.6, 0.02),

@@ -9,7 +9,12 @@ import pytest
 
 from experiments import load, run
 
-SHORT = {"run.duration_s": 6.0, "run.warmup_s": 1.0, "adversary.thief.start_s": 0.5, "adversary.thief.budget.queries": 120}
+SHORT = {
+    "run.duration_s": 6.0,
+    "run.warmup_s": 1.0,
+    "adversary.thief.start_s": 0.5,
+    "adversary.thief.budget.queries": 120,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,9 @@ def test_two_processes_write_the_same_bytes(tmp_path, trained):
         command = [sys.executable, "-c", "from experiments.cli import main; main()", "run", "quickstart"]
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
         subprocess.run([*command, *overrides, "--out", str(out)], check=True, capture_output=True, env=environment)
-        written.append({name: (out / name).read_bytes() for name in ("requests.parquet", "summary.json", "attacks.parquet")})
+        written.append(
+            {name: (out / name).read_bytes() for name in ("requests.parquet", "summary.json", "attacks.parquet")}
+        )
     assert written[0] == written[1] == written[2]
 
 
@@ -69,8 +76,17 @@ def test_policies_are_compared_under_the_same_arrivals(trained):
     # A load means another rate under another selection policy; a rate is a rate.
     workload = {"arrivals": {"kind": "gamma", "rate": 700.0, "cv": 2.0}}
     one = benign(run(load("quickstart", SHORT | {"workload": workload})))
-    other = benign(run(load("quickstart", SHORT | {"workload": workload, "policy.discipline": "fifo", "policy.selection": "fastest-feasible"})))
-    assert one[["sent_s", "account", "item", "min_accuracy"]].equals(other[["sent_s", "account", "item", "min_accuracy"]])
+    other = benign(
+        run(
+            load(
+                "quickstart",
+                SHORT | {"workload": workload, "policy.discipline": "fifo", "policy.selection": "fastest-feasible"},
+            )
+        )
+    )
+    assert one[["sent_s", "account", "item", "min_accuracy"]].equals(
+        other[["sent_s", "account", "item", "min_accuracy"]]
+    )
     assert not one["variant"].equals(other["variant"])
 
 

@@ -130,7 +130,9 @@ def test_without_epsilon_it_ignores_the_spec(toy, workload):
 
 @given(st.floats(0.5, 1.0), st.floats(0.01, 0.1), st.floats(-1, 1), st.floats(-1, 1))
 def test_it_is_private_against_a_move_of_one_point_and_one_unit(a, l, da, dl):
-    toy = Zoo("t", tuple(Variant(f"m{i}", "gpu", b / 100, 0, affine_law(k / 1e3, 0.8)) for i, (b, k) in enumerate(TOY18)))
+    toy = Zoo(
+        "t", tuple(Variant(f"m{i}", "gpu", b / 100, 0, affine_law(k / 1e3, 0.8)) for i, (b, k) in enumerate(TOY18))
+    )
     mechanism = ExponentialMechanism(2.0, "l1", sensitivity=0.01)
     one = mechanism.probabilities(toy, np.array([a]), np.array([l]))
     other = mechanism.probabilities(toy, np.array([a + da / 100]), np.array([l + dl / 1e3]))

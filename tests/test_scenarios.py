@@ -148,7 +148,7 @@ BROKEN = [
     ('table = "psml-cifar10"', 'table = "none.csv"', "zoo.table", "none.csv: cannot be read"),
     ('table = "psml-cifar10"', 'family = "letters"', "zoo.family", "found 'letters'; allowed: digits"),
     ('table = "psml-cifar10"', "", "zoo", "needs either a table or a family; found neither"),
-    ('device = "gpu"', 'device = "tpu"', "cluster.gpu", "no variant of zoo psml-cifar10 fits a worker on device 'tpu'; it has gpu"),
+    ('device = "gpu"', 'device = "tpu"', "cluster.gpu.device", "device 'tpu' serves no variant of zoo psml-cifar10; it has gpu"),
     ('device = "gpu"', "", "cluster.gpu.device", "missing; it has no default"),
     ("count = 2", "count = 0", "cluster.gpu.count", "count must be at least 1, not 0"),
     ("count = 2", "memory_gib = 0.5", "cluster.gpu.memory_gib", "memory_gib is 0.5; 12 variants of 'gpu' need 0.983"),
@@ -203,7 +203,11 @@ def test_there_are_thirty_of_them():
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path):
-    text = GOOD.replace("seed = 3", 'seed = "x"').replace("max_batch = 4", "max_batch = 0").replace("rate = 50", "rate = 0")
+    text = (
+        GOOD.replace("seed = 3", 'seed = "x"')
+        .replace("max_batch = 4", "max_batch = 0")
+        .replace("rate = 50", "rate = 0")
+    )
     with pytest.raises(ScenarioError) as caught:
         load(write(tmp_path, text))
     assert len(str(caught.value).splitlines()) == 3

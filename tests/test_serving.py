@@ -1,6 +1,7 @@
 """Serving: order-of-service tables, batches, routing, drops, and properties of random small clusters."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,9 @@ def test_routing_spreads(routing, workers):
 
 
 def test_join_shortest_queue_counts_waiting_and_running():
-    zoo = Zoo("two", tuple(Variant(f"m{i}", "gpu", 0.6 + i / 10, 0.0, LatencyProfile((1,), (1 + 9 * i,))) for i in (0, 1)))
+    zoo = Zoo(
+        "two", tuple(Variant(f"m{i}", "gpu", 0.6 + i / 10, 0.0, LatencyProfile((1,), (1 + 9 * i,))) for i in (0, 1))
+    )
     # A ten-second query holds one worker; the short ones all go to the other while it holds at most as many.
     sent, accuracy = [0.0, 0.1, 1.2, 2.3, 3.4], [0.65, 0.0, 0.0, 0.0, 0.0]
     record = simulate(
@@ -204,7 +207,7 @@ def test_workers_must_hold_their_variants():
     zoo = Zoo("big", (Variant("a", "gpu", 0.9, 3 * 2**30, LatencyProfile((1,), (1.0,))),))
     with pytest.raises(ValueError, match=r"memory_gib is 2; 1 variants of 'gpu' need 3"):
         placed(zoo, [WorkerGroup("gpu", memory_gib=2.0)])
-    with pytest.raises(ValueError, match="no variant of zoo big fits a worker on device 'tpu'; it has gpu"):
+    with pytest.raises(ValueError, match="device 'tpu' serves no variant of zoo big; it has gpu"):
         placed(zoo, [WorkerGroup("tpu")])
 
 
@@ -279,8 +282,10 @@ def test_properties_of_any_run(run, seed):
         assert len({record.variant[row] for row in rows}) == 1
         assert len(rows) == record.batch_size[rows[0]]
     for worker in range(run["workers"]):
-        spans = sorted({(record.started_s[r], record.finished_s[r]) for r in np.flatnonzero(ran & (record.worker == worker))})
-        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        spans = sorted(
+            {(record.started_s[r], record.finished_s[r]) for r in np.flatnonzero(ran & (record.worker == worker))}
+        )
+        assert all(one[1] <= after[0] for one, after in pairwise(spans))
     # What was dropped could not have made its deadline in the batch that was planned.
     dropped = record.outcome == EXPIRED
     if run["dropping"] == DropNever():
@@ -293,13 +298,17 @@ def test_properties_of_any_run(run, seed):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(1e-4, 2.0), min_size=1, max_size=50), st.integers(1, 4), st.sampled_from([Greedy(1), Greedy(4)]))
+@given(
+    st.lists(st.floats(1e-4, 2.0), min_size=1, max_size=50), st.integers(1, 4), st.sampled_from([Greedy(1), Greedy(4)])
+)
 def test_no_worker_idles_beside_waiting_work(gaps, workers, batching):
     record = simulate(one_variant(), queries(np.cumsum(gaps)), workers=workers, batching=batching)
     for row in range(len(gaps)):
         at = record.sent_s[row]
         if record.started_s[row] > at:
-            busy = {w for w, s, f in zip(record.worker, record.started_s, record.finished_s, strict=True) if s <= at < f}
+            busy = {
+                w for w, s, f in zip(record.worker, record.started_s, record.finished_s, strict=True) if s <= at < f
+            }
             # Whoever waits on arrival finds every worker busy, or finishing at that very instant.
             finishing = {w for w, f in zip(record.worker, record.finished_s, strict=True) if f == at}
             assert len(busy | finishing) == workers
@@ -327,7 +336,9 @@ def test_scaling_time_scales_every_latency(run, seed, k):
     slow = Zoo(
         "slow",
         tuple(
-            Variant(v.model, v.device, v.accuracy, 0.0, LatencyProfile((1, 32), tuple(k * t for t in v.latency.latencies_s)))
+            Variant(
+                v.model, v.device, v.accuracy, 0.0, LatencyProfile((1, 32), tuple(k * t for t in v.latency.latencies_s))
+            )
             for v in zoo.variants
         ),
     )

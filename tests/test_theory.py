@@ -60,7 +60,9 @@ def test_erlang_c_has_its_published_value():
     assert erlang_c(8, 6.4) == pytest.approx(0.4576, abs=5e-5)
 
 
-@pytest.mark.parametrize(("servers", "utilization", "duration"), [(1, 0.5, 1500), (1, 0.8, 4000), (4, 0.5, 800), (4, 0.8, 1000)])
+@pytest.mark.parametrize(
+    ("servers", "utilization", "duration"), [(1, 0.5, 1500), (1, 0.8, 4000), (4, 0.5, 800), (4, 0.8, 1000)]
+)
 def test_markovian_queues_agree_with_theory(servers, utilization, duration, tmp_path):
     """Mean wait and probability of waiting of M/M/1 and M/M/4: within 3 standard errors of 12 replications."""
     path = scenario_file(tmp_path, servers, utilization, duration=duration)

@@ -74,7 +74,8 @@ def test_a_profile_that_falls_below_zero_is_refused():
 def test_a_wrong_variant_says_what_is_wrong(change, message):
     with pytest.raises(ValueError, match=message):
         Variant(
-            **{"model": "m", "device": "gpu", "accuracy": 0.5, "memory_bytes": 0.0, "latency": affine_law(1, 0)} | change
+            **{"model": "m", "device": "gpu", "accuracy": 0.5, "memory_bytes": 0.0, "latency": affine_law(1, 0)}
+            | change
         )
 
 
@@ -209,7 +210,7 @@ def test_a_broken_zoo_file_gets_one_line(text, message, tmp_path):
 def test_a_missing_zoo_is_named(tmp_path):
     with pytest.raises(ZooError, match="cannot be read"):
         load_table(str(tmp_path / "none.csv"))
-    with pytest.raises(ZooError, match="no zoo table named 'psml'; allowed: .*psml-cifar10"):
+    with pytest.raises(ZooError, match=r"no zoo table named 'psml'; allowed: .*psml-cifar10"):
         load_table("psml")
 
 

@@ -84,8 +84,8 @@ def affine_law(batch_one_s: float, fixed_share: float, batch_sizes: tuple[int, .
     Returns:
         A profile whose interpolation is the law itself.
 
-    >>> affine_law(0.002, 0.8).seconds(16)[[0, 15]].tolist()
-    [0.002, 0.008]
+    >>> affine_law(0.5, 0.75).seconds(5).tolist()
+    [0.5, 0.625, 0.75, 0.875, 1.0]
     """
     times = tuple(batch_one_s * (fixed_share + (1 - fixed_share) * size) for size in batch_sizes)
     return LatencyProfile(batch_sizes, times)

@@ -1,0 +1,76 @@
+"""The HTML report in a real headless browser: no console error, no network request, and the figures are drawn."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from experiments import load, run
+from experiments.reporting import run_report
+from experiments.results import Folder, save
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=15000",
+    "--enable-logging=stderr",
+    "--dump-dom",
+]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's chromium")
+
+
+def open_page(path, folder):
+    """Return the page's drawn text, its console messages, and the URLs it asked for."""
+    log = folder / "net.json"
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", path.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    console = [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+    return shown.stdout, console, asked_by_the_page(log.read_text())
+
+
+def asked_by_the_page(net_log):
+    """Return the network URLs that the page asked for: Chromium's own requests have no origin."""
+    urls = []
+    for line in net_log.splitlines():
+        if '"initiator"' in line:
+            params = json.loads(line.rstrip(",").removesuffix("]}"))["params"]
+            if params["initiator"] != "not an origin" and re.match("(https?|wss?)://", params.get("url", "")):
+                urls.append(params["url"])
+    return urls
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "results"
+    save(run(load("quickstart", {"run.duration_s": 8.0, "adversary.thief.budget.queries": 150})), folder)
+    path = folder / "report.html"
+    path.write_text(run_report(Folder(folder)), encoding="utf-8")
+    return path
+
+
+def test_the_report_opens_without_error_or_request(report, tmp_path):
+    dom, console, urls = open_page(report, tmp_path)
+    assert console == []
+    assert urls == []
+    assert dom.count('class="main-svg"') >= 3, "the figures were not drawn"
+    for text in ("latency t, from sending to answer (ms)", "SLO attainment", "profiled accuracy", "thief: extract"):
+        assert text in dom
+    summary = json.loads((report.parent / "summary.json").read_text())
+    assert f"<td>{summary['benign']['goodput']:.3f}</td>" in dom
+
+
+def test_this_test_would_notice(tmp_path):
+    page = tmp_path / "bad.html"
+    page.write_text('<script>console.error("broken"); fetch("http://127.0.0.1:9/x").catch(() => 0)</script>')
+    _, console, urls = open_page(page, tmp_path)
+    assert any("broken" in line for line in console)
+    assert any(url.startswith("http://127.0.0.1:9/") for url in urls)

@@ -1,0 +1,314 @@
+"""The command line end to end in a temporary folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from experiments.cli import app
+from experiments.results import ResultsError, check_place, write_whole
+from experiments.sweeping import Study, StudyFolder, load_study
+
+SMALL = """
+name = "small"
+[run]
+duration_s = 3.0
+[zoo]
+table = "psml-cifar10"
+[cluster.gpu]
+device = "gpu"
+count = 2
+[workload]
+arrivals = { kind = "poisson", rate = 60 }
+[defense.noise]
+kind = "laplace"
+scale = 0.05
+[adversary.thief]
+kind = "fingerprint"
+budget = { queries = 60 }
+"""
+STUDY = """
+name = "tiny"
+scenario = "small.toml"
+seeds = [1, 2]
+keep_runs = true
+[grid]
+"defense.noise.scale" = [0.0, 0.1]
+"policy.discipline" = ["fifo", "edf"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    return tmp_path
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_run_writes_the_results_folder_and_prints_the_tables(folder):
+    done = call("run", "small.toml", "--seed", 7, "--set", "defense.noise.scale=0.1")
+    assert done.exit_code == 0, done.output
+    assert "benign" in done.output
+    assert "report: results/small-7/report.html" in done.output
+    out = folder / "results" / "small-7"
+    expected = {"scenario.toml", "summary.json", "requests.parquet", "attacks.parquet", "report.html", "run.json"}
+    assert {path.name for path in out.iterdir()} == expected
+    assert "scale = 0.1" in (out / "scenario.toml").read_text()
+    requests = pd.read_parquet(out / "requests.parquet")
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["benign"]["sent"] + summary["attacker"]["sent"] == len(requests)
+    assert {"versions", "seed", "timings_s"} <= set(json.loads((out / "run.json").read_text()))
+    again = call("run", "small.toml", "--seed", 7)
+    assert again.exit_code == 0
+    assert "scale = 0.05" in (out / "scenario.toml").read_text()
+    assert [path.name for path in (folder / "results").iterdir()] == ["small-7"]
+
+
+def test_json_goes_to_standard_output_alone(folder):
+    done = CliRunner().invoke(app, ["run", "small.toml", "--json", "--out", "x"])
+    summary = json.loads(done.stdout)
+    assert set(summary) >= {"scenario", "seed", "duration_s", "benign", "attacker", "cluster", "attacks", "defenses"}
+    assert summary["attacks"][0]["fingerprint"]["models_total"] == 12
+    assert summary["attacks"][0]["extraction"] is None
+    assert summary["defenses"] == [{"name": "noise", "kind": "laplace"}]
+    assert "report:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nothing"], "nothing:1: scenarios: no such built-in file"),
+        (
+            ["run", "small.toml", "--set", "policy.discipline=lifoo"],
+            "--set policy.discipline: found 'lifoo'; allowed: fifo, edf",
+        ),
+        (
+            ["run", "small.toml", "--set", "cluster.gpu.device=tpu"],
+            "--set cluster.gpu.device: device 'tpu' serves no variant",
+        ),
+        (["run", "small.toml", "--set", "seed"], "--set seed: found no path=value"),
+        (["run", "small.toml", "--out", "."], ".: exists and is no results folder"),
+        (["sweep", "nothing"], "no such built-in file; allowed: a path ending in .toml, or quickstart"),
+        (["sweep", "bad.toml"], "grid: missing"),
+        (["sweep", "wrong.toml"], "study wrong: "),
+        (["plot", ".", "--figure", "latency"], "no summary.json here"),
+        (["report", "."], "no summary.json here"),
+        (["zoo", "none"], "no zoo table named 'none'; allowed: a path ending in .csv"),
+        (["init", "small.toml"], "small.toml: cannot be written (File exists)"),
+        (["init", "new.toml", "--from", "none"], "--from: found 'none'; allowed: psml, quickstart"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_call_gets_one_line_exit_code_2_and_writes_nothing(folder, arguments, message):
+    (folder / "bad.toml").write_text('name = "bad"\nscenario = "quickstart"\n')
+    (folder / "wrong.toml").write_text(STUDY.replace('"tiny"', '"wrong"').replace('"edf"', '"edff"'))
+    before = sorted(folder.rglob("*"))
+    done = call(*arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_sweep_runs_its_grid_and_goes_on_where_it_was(folder):
+    done = call("sweep", "tiny.toml", "--out", "study")
+    assert done.exit_code == 0, done.output
+    assert "report: study/report.html" in done.output
+    points = {path: path.stat().st_mtime_ns for path in (folder / "study" / "points").iterdir()}
+    assert len(points) == 8
+    study = StudyFolder(folder / "study")
+    assert [list(cell.settings.values()) for cell in study.cells] == [
+        [0.0, "fifo"],
+        [0.0, "edf"],
+        [0.1, "fifo"],
+        [0.1, "edf"],
+    ]
+    assert [len(cell.summaries) for cell in study.cells] == [2, 2, 2, 2]
+    assert len(study.kept_runs()) == 4
+    lost = next(iter(points))
+    lost.unlink()
+    (folder / "study" / "points" / "stale.json").write_text("{}")
+    again = call("sweep", "tiny.toml", "--out", "study", "--json")
+    rows = json.loads(again.stdout)
+    assert [row["discipline"] for row in rows] == ["fifo", "edf"] * 2
+    now = {path: path.stat().st_mtime_ns for path in (folder / "study" / "points").iterdir()}
+    assert set(now) == set(points)
+    assert {path for path in points if now[path] != points[path]} == {lost}
+    fresh = call("sweep", "tiny.toml", "--out", "study", "--fresh", "--jobs", 1)
+    assert fresh.exit_code == 0
+    assert all(path.stat().st_mtime_ns > now[path] for path in points)
+
+
+def test_the_number_of_processes_changes_nothing(folder):
+    for jobs in (1, 2):
+        assert call("sweep", "tiny.toml", "--out", f"jobs{jobs}", "--jobs", jobs).exit_code == 0
+    one, two = ({p.name: p.read_bytes() for p in (folder / f"jobs{jobs}" / "points").iterdir()} for jobs in (1, 2))
+    assert one == two
+
+
+def test_plots_and_reports_of_runs_and_studies(folder):
+    call("run", "small.toml", "--out", "run")
+    call("sweep", "tiny.toml", "--out", "study")
+    for name in ("latency", "timeline", "zoo"):
+        done = call("plot", "run", "--figure", name, "--out", "figures")
+        assert done.output.split() == [f"figures/{name}.html"]
+    assert call("plot", "study", "--figure", "tradeoff").output.split() == ["study/tradeoff.html"]
+    both = call("plot", "run", "study/runs/scale = 0.0, discipline = fifo", "--figure", "latency", "--out", "two")
+    assert len(both.output.strip().splitlines()) == 2
+    assert (
+        "a run has no figure 'tradeoff'; allowed: latency, timeline, zoo"
+        in call("plot", "run", "--figure", "tradeoff").stderr
+    )
+    assert "a study has no figure 'zoo'" in call("plot", "study", "--figure", "zoo").stderr
+    assert (
+        "--format: found 'gif'; allowed: html, svg, pdf, png"
+        in call("plot", "run", "--figure", "zoo", "--format", "gif").stderr
+    )
+    for path in ("run", "study"):
+        (folder / path / "report.html").unlink()
+        assert call("report", path).output.strip() == f"{path}/report.html"
+        assert (folder / path / "report.html").stat().st_size > 1_000_000
+    assert "scale" in (folder / "study" / "report.html").read_text()
+
+
+def test_static_figures_need_a_chrome_and_say_so(folder, monkeypatch):
+    import plotly.graph_objects as go
+
+    def no_chrome(*_, **__):
+        raise RuntimeError("Kaleido requires Google Chrome\nmore lines")
+
+    call("run", "small.toml", "--out", "run")
+    monkeypatch.setattr(go.Figure, "write_image", no_chrome)
+    done = call("plot", "run", "--figure", "zoo", "--format", "png")
+    assert done.exit_code == 2
+    assert "cannot be exported (Kaleido requires Google Chrome); install siegelab[figures]" in done.stderr
+
+
+def test_zoos_are_listed_and_printed_as_json(folder):
+    shown = call("zoo", "psml-svhn").output
+    assert "12 variants, 12 on the Pareto front" in shown
+    entries = json.loads(call("zoo", "imagenet-gpu-cpu", "--json").stdout)
+    assert len(entries) == 38
+    assert sum(entry["on_front"] for entry in entries) == 16
+    assert entries[0]["latency_s"]["1"] == pytest.approx(0.000543526)
+    assert len(json.loads(call("zoo", "digits", "--json").stdout)) == 9
+
+
+def test_scenarios_are_listed(folder):
+    entries = json.loads(call("scenarios", "--json").stdout)
+    assert [(entry["name"], entry["kind"]) for entry in entries] == [
+        ("psml", "scenario"),
+        ("quickstart", "scenario"),
+        ("quickstart", "study"),
+    ]
+    assert "Built in" in call("scenarios").output
+
+
+def test_init_writes_a_commented_scenario_that_runs(folder):
+    assert call("init", "mine.toml").exit_code == 0
+    assert "# " in (folder / "mine.toml").read_text()
+    short = ["--set", "run.duration_s=6", "--set", "adversary.thief.budget.queries=40", "--out", "mine"]
+    assert call("run", "mine.toml", *short).exit_code == 0
+
+
+def test_help_names_every_command():
+    shown = call("--help").output
+    for command in ("run", "sweep", "plot", "report", "zoo", "scenarios", "init"):
+        assert f" {command} " in shown
+
+
+def test_the_progress_bar_is_for_terminals_and_long_runs():
+    from experiments.cli import _progress
+
+    with _progress("run") as progress:
+        progress(0.5)
+    shown = subprocess.run([*PROGRAM, "scenarios"], capture_output=True, text=True, check=True)
+    assert shown.stderr == ""
+
+
+# --- whole or not at all ----------------------------------------------------------------------------------------------
+
+PROGRAM = [sys.executable, "-c", "from experiments.cli import main; main()"]
+
+
+def test_a_killed_run_leaves_no_results_folder(folder):
+    command = [*PROGRAM, "run", "small.toml", "--set", "run.duration_s=40000", "--out", "killed"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    time.sleep(2.5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "killed").exists()
+
+
+def test_an_interrupted_run_says_so(folder):
+    command = [*PROGRAM, "run", "small.toml", "--set", "run.duration_s=40000", "--out", "interrupted"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert errors.strip() == "interrupted; nothing was written"
+    assert process.returncode == 130
+    assert not (folder / "interrupted").exists()
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    def fail(draft: Path) -> None:
+        (draft / "summary.json").write_text("{")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_whole(tmp_path / "out", fail)
+    assert list(tmp_path.iterdir()) == []
+    write_whole(tmp_path / "out", lambda draft: (draft / "summary.json").write_text("{}"))
+    with pytest.raises(RuntimeError):
+        write_whole(tmp_path / "out", fail)
+    assert (tmp_path / "out" / "summary.json").read_text() == "{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_only_results_are_replaced(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    check_place(tmp_path / "thesis")
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    with pytest.raises(ResultsError, match="exists and is no results folder"):
+        check_place(tmp_path / "thesis")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Study("s", "quickstart", {}), "grid must have at least one path"),
+        (lambda: Study("s", "quickstart", {"seed": ()}), "each with at least one value"),
+        (lambda: Study("s", "quickstart", {"a": (1,)}, seeds=(1, 1)), "all different"),
+    ],
+)
+def test_a_wrong_study_says_so(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_the_built_in_study_is_over_the_quickstart():
+    study = load_study("quickstart")
+    assert (study.scenario, study.axis, len(study.seeds)) == ("quickstart", "defense.spec_noise.scale", 3)
+    assert len(list(study.settings())) == 4
+    assert next(study.settings())["defense.spec_noise.scale"] == 0.0
+
+
+def test_a_folder_without_points_is_no_study(tmp_path):
+    (tmp_path / "study.toml").write_text('name = "s"\nscenario = "quickstart"\n[grid]\nseed = [1]\n')
+    (tmp_path / "points").mkdir()
+    with pytest.raises(ResultsError, match="no finished point"):
+        _ = StudyFolder(tmp_path).points

@@ -1,0 +1,80 @@
+"""Every code block of the documents and every example runs; what the documents list is there."""
+
+import doctest
+import importlib
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_house import MODULES, ROOT
+
+import adversaries
+import policies
+import workloads
+from experiments.cli import app
+from zoo import builtin_tables
+
+BLOCKS = [
+    (path.name, number, block)
+    for path in sorted(ROOT.glob("*.md"))
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize(("name", "number", "block"), BLOCKS, ids=lambda value: str(value)[:20])
+def test_a_block_runs(name, number, block, capsys):
+    exec(compile(block, f"{name}, block {number}", "exec"), {})
+    if name == "README.md":
+        shown = capsys.readouterr().out
+        assert "noise 0.0: goodput 0.9" in shown
+        assert "6 of 6 models found" in shown
+
+
+def test_there_are_blocks_to_run():
+    assert {name for name, _, _ in BLOCKS} == {"README.md", "CONTRIBUTING.md"}
+
+
+def test_the_example_runs():
+    path = ROOT / "examples" / "defense_tradeoff.py"
+    shown = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert len(shown.stdout.splitlines()) == 3
+    assert shown.stdout.count("n = 5") == 3
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_doctests(path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_the_readme_names_what_there_is():
+    text = (ROOT / "README.md").read_text()
+    for table in builtin_tables():
+        assert f"`{table}`" in text
+    commands = {command.name for command in app.registered_commands}
+    assert set(re.findall(r"^siegelab (\w+)", text, re.MULTILINE)) == commands
+
+
+def test_the_readme_shows_the_committed_figure():
+    (figure,) = re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / "README.md").read_text())
+    assert (ROOT / figure).stat().st_size > 10_000
+
+
+def test_the_project_names_no_path_of_a_machine():
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    texts = [ROOT / name for name in tracked if not name.endswith((".png", "py.typed"))]
+    assert not [path for path in texts if f"{Path.home()}/" in path.read_text()]
+
+
+def test_benchmarks_import():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    assert callable(runpy.run_path(str(ROOT / "benchmarks" / "engine.py"))["main"])
+
+
+def test_packages_export_what_they_say():
+    for package in (policies, workloads, adversaries):
+        assert len(set(package.__all__)) == len(package.__all__)
+        assert all(hasattr(package, name) for name in package.__all__)
