@@ -89,7 +89,7 @@ def sweep_command(
     from experiments.results import check_place
     from experiments.sweeping import load_study, sweep
 
-    with _one_line_errors():
+    with _one_line_errors("the finished points are kept"):
         plan = load_study(study)
         folder = out or Path("results") / f"study-{plan.name}"
         check_place(folder)
@@ -97,8 +97,10 @@ def sweep_command(
             shutil.rmtree(folder)
         with _progress(f"study {plan.name}") as progress:
             executor = get_reusable_executor(max_workers=jobs)
-            done = sweep(plan, folder, executor, progress)
-            executor.shutdown()
+            try:
+                done = sweep(plan, folder, executor, progress)
+            finally:
+                executor.shutdown(kill_workers=True)
         report = folder / "report.html"
         report.write_text(study_report(done), encoding="utf-8")
         table = study_table(plan, done)
@@ -234,10 +236,15 @@ def main() -> None:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[Callable[[Callable[[Any], Exception]], None]]:
+def _one_line_errors(
+    interrupted: str = "nothing was written",
+) -> Iterator[Callable[[Callable[[Any], Exception]], None]]:
     """Turn what a user can get wrong into its message on standard error and exit code 2.
 
     The context's value is told how to give the problems of a scenario their place in its file.
+
+    Args:
+        interrupted: what Ctrl-C leaves.
     """
     from experiments.decode import DecodeError
     from experiments.loading import ScenarioError
@@ -252,7 +259,7 @@ def _one_line_errors() -> Iterator[Callable[[Callable[[Any], Exception]], None]]
     except (ScenarioError, ResultsError, ZooError) as wrong:
         _fail(wrong)
     except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written", err=True)
+        typer.echo(f"interrupted; {interrupted}", err=True)
         raise typer.Exit(130) from None
 
 

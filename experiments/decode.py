@@ -50,7 +50,11 @@ class DecodeError(ValueError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"{'.'.join(problem.path)}: {problem.message}" for problem in self.problems))
+        super().__init__(self.problems)  # what pickling between processes hands to __init__ again
+
+    def __str__(self) -> str:
+        """Return a line a problem: its path and its message."""
+        return "\n".join(f"{'.'.join(problem.path)}: {problem.message}" for problem in self.problems)
 
 
 def decode(kind: type[Decoded], values: Mapping[str, Any]) -> Decoded:

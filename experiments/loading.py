@@ -95,11 +95,11 @@ def open_source(name: str, folder: str, overrides: Mapping[str, Any] | None = No
         raise ScenarioError(f"{path}:1: file: found bytes that are not UTF-8; expected a TOML file") from None
     except tomllib.TOMLDecodeError as problem:
         raise ScenarioError(f"{path}:{_syntax_line(problem, text)}: syntax: {problem}; expected TOML") from None
-    for table, key in (("workload", "trace"), ("zoo", "table")):
-        _anchor(values.get(table), key, path.parent)
+    _anchor_paths(values, path.parent)
     source = Source(str(path), values, lines_of(text))
     for dotted, value in (overrides or {}).items():
         source.overrides.add(_put(source, dotted, value))
+    _anchor_paths(values, Path())
     return source
 
 
@@ -149,11 +149,13 @@ def _put(source: Source, dotted: str, value: Any) -> tuple[str, ...]:
     return path
 
 
-def _anchor(table: Any, key: str, folder: Path) -> None:
-    """Make a relative path of a file relative to the folder of the scenario that names it."""
-    value = table.get(key) if isinstance(table, dict) else None
-    if isinstance(value, str) and (key == "trace" or value.endswith(".csv")) and not Path(value).is_absolute():
-        table[key] = str(folder / value)
+def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
+    """Make the relative paths of a scenario absolute, so that it means the same wherever it is written to."""
+    for name, key in (("workload", "trace"), ("zoo", "table")):
+        table = values.get(name)
+        path = table.get(key) if isinstance(table, dict) else None
+        if isinstance(path, str) and (key == "trace" or path.endswith(".csv")):
+            values[name][key] = str((folder / path).resolve())
 
 
 def _syntax_line(problem: tomllib.TOMLDecodeError, text: str) -> int:

@@ -8,7 +8,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -150,20 +150,22 @@ def sweep(study: Study, folder: Path, executor: Executor, progress: Progress | N
     Raises:
         ScenarioError: if a combination makes no valid scenario; nothing is run then.
     """
-    jobs = _jobs(study, folder)
+    jobs = _jobs(study, folder.resolve())
     (folder / "points").mkdir(parents=True, exist_ok=True)
     _write(folder / "scenario.toml", scenario_toml(load(study.scenario)))
     _write(folder / "study.toml", tomli_w.dumps(encode(study)))
-    for stale in set((folder / "points").glob("*.json")) - {job.point for job in jobs}:
+    for stale in set(jobs[0].point.parent.glob("*.json")) - {job.point for job in jobs}:
         stale.unlink()
     missing = [job for job in jobs if not job.point.exists() or (job.run and not job.run.exists())]
     if missing:
         executor.submit(build_zoo, missing[0].scenario).result()  # trains and caches networks once
-    futures = [executor.submit(_run_job, job) for job in missing]
-    for done, future in enumerate(as_completed(futures), len(jobs) - len(missing) + 1):
-        future.result()
+    running = {executor.submit(_run_job, job) for job in missing}
+    while running:
+        done, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
         if progress:
-            progress(done / len(jobs))
+            progress(1 - len(running) / len(jobs))
     return StudyFolder(folder)
 
 

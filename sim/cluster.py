@@ -178,11 +178,6 @@ class Cluster:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def unsettled(self) -> int:
-        """Return how many sent queries have no outcome yet."""
-        census = self.log.census(self.env.arrived)
-        return census["queued"] + census["running"]
-
     def record(self, *, warmup_s: float = 0.0, attackers: dict[int, str] | None = None) -> RunRecord:
         """Close the books: whatever is still queued or running is ``unfinished``.
 

@@ -212,7 +212,8 @@ class Station:
         """Form a batch with the rule that drops queries, and report the dropped; it may come out empty."""
         queue, rules = self.queues[variant], self.rules
         rows, dropped = former(queue, rules.max_batch, self.env.now, seconds=seconds, deadline_s=rules.deadline_s)
-        self.load -= len(dropped)
+        if rules.counted:
+            self.load -= len(dropped)
         for row in dropped:
             rules.dropped(row)
         return rows

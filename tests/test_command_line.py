@@ -1,11 +1,9 @@
 """The command line end to end in a temporary folder."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -244,24 +242,49 @@ def test_the_progress_bar_is_for_terminals_and_long_runs():
 PROGRAM = [sys.executable, "-c", "from experiments.cli import main; main()"]
 
 
-def test_a_killed_run_leaves_no_results_folder(folder):
-    command = [*PROGRAM, "run", "small.toml", "--set", "run.duration_s=40000", "--out", "killed"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    time.sleep(2.5)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def test_a_run_killed_while_it_writes_leaves_no_results_folder(folder):
+    # kill -9 strikes in the middle of writing, after the first files are there.
+    code = """
+import os, signal
+import experiments.results
+from analysis.summary import Summary
+def strike(self):
+    os.kill(os.getpid(), signal.SIGKILL)
+Summary.to_dict = strike
+from experiments.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code, "run", "small.toml", "--out", "killed"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert not (folder / "killed").exists()
+    (draft,) = folder.glob(".killed-*")
+    assert [path.name for path in draft.iterdir()] == ["scenario.toml"]
+    assert call("run", "small.toml", "--out", "killed").exit_code == 0
 
 
-def test_an_interrupted_run_says_so(folder):
-    command = [*PROGRAM, "run", "small.toml", "--set", "run.duration_s=40000", "--out", "interrupted"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert errors.strip() == "interrupted; nothing was written"
-    assert process.returncode == 130
-    assert not (folder / "interrupted").exists()
+@pytest.mark.parametrize(
+    ("command", "target", "message"),
+    [
+        (["run", "small.toml"], "experiments.running.build", "interrupted; nothing was written"),
+        (["sweep", "tiny.toml"], "experiments.sweeping.wait", "interrupted; the finished points are kept"),
+    ],
+)
+def test_an_interrupted_command_says_so(folder, monkeypatch, command, target, message):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(target, interrupt)
+    done = call(*command, "--out", "out")
+    assert (done.exit_code, done.stderr.strip()) == (130, message)
+    assert not (folder / "out" / "summary.json").exists()
+
+
+def test_what_goes_wrong_in_a_point_of_a_sweep_is_said_in_one_line(folder):
+    (folder / "tpu.toml").write_text(STUDY.replace("[grid]", '[grid]\n"cluster.gpu.device" = ["gpu", "tpu"]'))
+    done = call("sweep", "tpu.toml", "--out", "study")
+    assert done.exit_code == 2
+    assert done.stderr == "cluster.gpu.device: device 'tpu' serves no variant of zoo psml-cifar10; it has gpu\n"
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

@@ -1,6 +1,7 @@
 """Scenario files: what they decode to, what comes back, and one line for each way to get one wrong."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 import tomli_w
@@ -103,7 +104,7 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path):
     scenario = load(write(tmp_path, text))
     assert scenario.zoo.table == str(tmp_path / "my.csv")
     assert scenario.workload.trace == str(tmp_path / "sub" / "t.csv")
-    assert load(write(tmp_path, text), {"workload.trace": "t.csv"}).workload.trace == "t.csv"
+    assert load(write(tmp_path, text), {"workload.trace": "t.csv"}).workload.trace == str(Path("t.csv").resolve())
 
 
 def test_lines_are_found_through_tables_arrays_and_strings():
