@@ -48,7 +48,9 @@ class Campaign:
     notes: Notes = field(default_factory=Notes)
 
     def launch(self, cluster: Cluster) -> None:
-        """Start the attack in a cluster, before it runs."""
+        """Start the attack in a cluster, before it runs; one that would begin after the cluster closes never does."""
+        if self.adversary.start_s >= cluster.closes_s:
+            return
         pinned = self.target_model() if self.adversary.needs_oracle else None
         client = cluster.client(self.name, self.account, self.adversary.budget.queries, pinned)
         cluster.env.process(self._process(client))

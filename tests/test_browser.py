@@ -4,12 +4,14 @@ import json
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from experiments import load, run
-from experiments.reporting import run_report
+from experiments.reporting import run_report, study_report
 from experiments.results import Folder, save
+from experiments.sweeping import Study, sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -66,6 +68,20 @@ def test_the_report_opens_without_error_or_request(report, tmp_path):
         assert text in dom
     summary = json.loads((report.parent / "summary.json").read_text())
     assert f"<td>{summary['benign']['goodput']:.3f}</td>" in dom
+
+
+def test_the_report_of_a_study_opens_too(tmp_path):
+    study = Study("two", "quickstart", {"defense.spec_noise.scale": (0.0, 0.1), "run.duration_s": (6.0,)}, (1, 2), True)
+    with ThreadPoolExecutor(1) as executor:
+        folder = sweep(study, tmp_path / "study", executor)
+    path = tmp_path / "study" / "report.html"
+    path.write_text(study_report(folder), encoding="utf-8")
+    dom, console, urls = open_page(path, tmp_path)
+    assert console == []
+    assert urls == []
+    assert dom.count('class="main-svg"') >= 7, "the trade-off and three figures of each kept run"
+    assert "What the defense costs and what it buys" in dom
+    assert f"<td>{folder.cells[1].estimate('goodput')}</td>" in dom
 
 
 def test_this_test_would_notice(tmp_path):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from typer.testing import CliRunner
 
 from experiments import Scenario, load, run
-from experiments.building import build, capacity_per_s
-from experiments.decode import DecodeError, decode, encode
+from experiments.building import capacity_per_s
+from experiments.cli import app
+from experiments.decode import decode, encode
 from experiments.lines import line_of, lines_of
-from experiments.loading import ScenarioError, builtin, open_source, parse_override
+from experiments.loading import ScenarioError, builtin, parse_override
 from policies import Edf, Greedy, LaplaceNoise, SizeOrTimeout
 from workloads import Gamma
 from zoo import load_table
@@ -147,6 +149,7 @@ BROKEN = [
     ("warmup_s = 0.5", 'warmup_s = "long"', "run.warmup_s", "found 'long'; expected a number"),
     ('table = "psml-cifar10"', 'table = "psml-cifar100"', "zoo.table", "no zoo table named 'psml-cifar100'; allowed: a path ending in .csv"),
     ('table = "psml-cifar10"', 'table = "none.csv"', "zoo.table", "none.csv: cannot be read"),
+    ('table = "psml-cifar10"', 'table = "twice.csv"', "zoo.table", "twice.csv: a on gpu has rows in two places"),
     ('table = "psml-cifar10"', 'family = "letters"', "zoo.family", "found 'letters'; allowed: digits"),
     ('table = "psml-cifar10"', "", "zoo", "needs either a table or a family; found neither"),
     ('device = "gpu"', 'device = "tpu"', "cluster.gpu.device", "device 'tpu' serves no variant of zoo psml-cifar10; it has gpu"),
@@ -175,17 +178,20 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: f"{case[2]}: {case[1][:30]!r}")
-def test_a_broken_file_gets_one_line_with_its_place(case, tmp_path):
+def test_a_broken_file_gets_one_line_with_its_place(case, tmp_path, monkeypatch):
     old, new, path, *parts = case
     assert GOOD.count(old) == 1, old
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "twice.csv").write_text(
+        "model,device,accuracy,memory_mib,batch,latency_ms\na,gpu,0.5,1,1,2\nb,gpu,0.6,1,1,3\na,gpu,0.5,1,2,3\n"
+    )
     file = write(tmp_path, GOOD.replace(old, new))
-    source = None
-    with pytest.raises((ScenarioError, DecodeError)) as caught:
-        source = open_source(file, "scenarios")
-        build(source.decode(Scenario))
-    problem = caught.value
-    message = str(source.error(problem.problems)) if isinstance(problem, DecodeError) else str(problem)
-    assert "\n" not in message
+    before = sorted(tmp_path.rglob("*"))
+    done = CliRunner().invoke(app, ["run", file])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before, "something was written"
+    (message,) = done.stderr.splitlines()
     where, _, rest = message.partition(": ")
     name, _, line = where.rpartition(":")
     assert name == file
@@ -268,6 +274,15 @@ def test_a_run_without_duration_serves_its_whole_trace(tmp_path):
     assert result.summary.duration_s >= 39 / 20
     # The adversary may not go on when the trace is over.
     assert result.requests["sent_s"].max() <= 39 / 20
+
+
+def test_an_adversary_that_comes_after_the_trace_stays_out(tmp_path):
+    rows = "\n".join(f"2023-11-16 18:15:{second:02}.5000000,1,1" for second in range(5))
+    (tmp_path / "t.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows)
+    result = run(load("psml", {"workload.trace": str(tmp_path / "t.csv"), "adversary.thief.start_s": 900.0}))
+    assert result.summary.duration_s < 5
+    (thief,) = result.summary.attacks
+    assert (thief.queries_sent, thief.fingerprint, thief.wall_s) == (0, None, 0.0)
 
 
 def test_every_row_of_the_real_trace_ends_in_one_outcome(conversation_trace):
