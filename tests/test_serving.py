@@ -18,13 +18,14 @@ from policies import (
     Fifo,
     Greedy,
     JoinShortestQueue,
+    LaplaceNoise,
     MostAccurateFeasible,
     RandomFeasible,
     RoundRobin,
     SharedQueue,
     SizeOrTimeout,
 )
-from sim import OUTCOMES, Cluster, ExponentialJitter, LognormalJitter, WorkerGroup, placed
+from sim import OUTCOMES, Cluster, ExponentialJitter, LognormalJitter, Spec, WorkerGroup, placed
 from zoo import LatencyProfile, Variant, Zoo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -186,6 +187,33 @@ def test_infeasible_queries_end_at_once():
     assert record.delivered_s.tolist() == [0.5]
     assert record.variant.tolist() == [-1]
     assert record.worker.tolist() == [-1]
+
+
+def test_each_defense_is_applied_once_to_every_query_of_every_source():
+    from scipy import stats
+
+    zoo, n = front_zoo(), 4000
+    for defenses, variance in (
+        ({"a": LaplaceNoise(0.1)}, 2 * 0.1**2),
+        ({"a": LaplaceNoise(0.1), "b": LaplaceNoise(0.2)}, 2 * 0.1**2 + 2 * 0.2**2),
+    ):
+        built = cluster(zoo, queries(np.arange(n) * 0.01, 0.7, 0.004), closed_loop=n, defenses=defenses)
+        client = built.client("user", 1, n)
+
+        def ask(client=client):
+            while client.remaining:
+                yield client.ask(-1, Spec(0.7, 0.004))
+
+        built.env.process(ask())
+        built.env.run()
+        record = built.record(attackers={1: "user"})
+        assert (record.account == 1).sum() == n
+        for source in (record.account == 0, record.account == 1):
+            noise = (record.rewritten_min_accuracy - 0.7)[source] / 0.2  # the zoo spans .6 to .8
+            error = np.sqrt(np.var(noise**2) / n)
+            assert abs(np.mean(noise**2) - variance) < 4 * error
+            if len(defenses) == 1:
+                assert stats.kstest(noise, stats.laplace(scale=0.1).cdf).pvalue > 1e-3
 
 
 def test_jitter_has_its_law():
