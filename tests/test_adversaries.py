@@ -275,3 +275,22 @@ def test_soft_labels_train_too():
     assert hard.labels == soft.labels == 50
     # These answers are one-hot, so the two recipes train on the same targets.
     assert (hard.accuracy, hard.fidelity) == (soft.accuracy, soft.fidelity)
+
+
+@pytest.mark.parametrize("copied", [0, 4])
+def test_fidelity_is_agreement_with_the_target_and_accuracy_with_the_truth(copied, monkeypatch):
+    """A clone that answers exactly as one member does: fidelity and accuracy follow from the answer table."""
+    from zoo import networks
+
+    zoo = example_zoo()
+    test, labels = zoo.answers.data.test, zoo.answers.data.labels
+    monkeypatch.setattr(networks, "probabilities", lambda *_: zoo.answers.probabilities[copied, test])
+    judged, _ = attack(zoo, OracleExtraction(budget=Budget(30)))
+    top = zoo.answers.top_labels()[:, test]
+    assert judged.extraction.target == "model4"
+    assert judged.extraction.fidelity == (top[copied] == top[4]).mean()
+    assert judged.extraction.accuracy == (top[copied] == labels[test]).mean()
+    assert judged.extraction.relative_accuracy == pytest.approx(
+        judged.extraction.accuracy / (top[4] == labels[test]).mean()
+    )
+    assert (judged.extraction.fidelity == 1.0) == (copied == 4)
