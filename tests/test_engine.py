@@ -200,6 +200,7 @@ def test_what_is_left_at_the_horizon_is_unfinished():
     assert np.isnan(record.started_s[2])
     assert np.isnan(record.finished_s[1:]).all()
     assert record.busy_s.tolist() == [1.5]
+    assert record.batches.tolist() == [1]
     assert record.horizon_s == 1.5
 
 
