@@ -294,3 +294,13 @@ def test_fidelity_is_agreement_with_the_target_and_accuracy_with_the_truth(copie
         judged.extraction.accuracy / (top[4] == labels[test]).mean()
     )
     assert (judged.extraction.fidelity == 1.0) == (copied == 4)
+
+
+def test_an_unanswered_item_is_asked_again_at_once():
+    adversary = NaiveExtraction(budget=Budget(150), latency_bound_s=0.003)
+    _, record = attack(example_zoo(), adversary, defenses={"noise": LaplaceNoise(1.0)})
+    asked = np.flatnonzero(record.account == 7)
+    unanswered = record.outcome[asked[:-1]] != 0
+    assert 10 < unanswered.sum() < 140
+    assert (record.item[asked[1:]] == record.item[asked[:-1]])[unanswered].all()
+    assert not (record.item[asked[1:]] == record.item[asked[:-1]])[~unanswered].all()
