@@ -304,3 +304,14 @@ def test_an_unanswered_item_is_asked_again_at_once():
     assert 10 < unanswered.sum() < 140
     assert (record.item[asked[1:]] == record.item[asked[:-1]])[unanswered].all()
     assert not (record.item[asked[1:]] == record.item[asked[:-1]])[~unanswered].all()
+
+
+def test_a_spec_that_several_models_meet_finds_none():
+    built = cluster(example_zoo(), queries([]), closed_loop=1)
+    campaign = Campaign("thief", FingerprintOnly(), 7, example_zoo(), 1)
+    campaign.notes.phases.append(("fingerprint", 0.0, 0))
+    campaign.notes.specs += [Spec(0.0, 0.1), Spec(0.0, 0.002), Spec(0.61, 0.0055), Spec(1.0, 0.1)]
+    judged = campaign.judge(built.record(attackers={7: "thief"}), RECIPE)
+    # Only the fastest model and the second are selected alone; five meet the first spec, and none the last.
+    assert judged.fingerprint.models_found == 2
+    assert judged.fingerprint.models_total == 4
