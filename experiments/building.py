@@ -48,19 +48,20 @@ def build(scenario: Scenario) -> Experiment:
     served = build_zoo(scenario)
     operator = _operator(scenario)
     duration_s = scenario.run.duration_s
-    times_s = _at(
+    requests = _at(
         ("workload", "trace"),
-        lambda: scenario.workload.times(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
+        lambda: scenario.workload.requests(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
     )
     arrivals = _at(
-        ("workload", "users", "spec"), lambda: scenario.workload.users.queries(times_s, served, scenario.seed)
+        ("workload", "users", "spec"), lambda: scenario.workload.users.queries(requests, served, scenario.seed)
     )
     budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
     cluster = Cluster(served, scenario.cluster, operator, arrivals, closed_loop=budgets, seed=scenario.seed)
-    last_arrival_s = float(times_s[-1]) if len(times_s) else 0.0
+    last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
+    accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
     cluster.closes_s = last_arrival_s if duration_s is None else math.inf
     campaigns = tuple(
-        Campaign(name, adversary, scenario.workload.users.accounts + number, served, scenario.seed)
+        Campaign(name, adversary, accounts + number, served, scenario.seed)
         for number, (name, adversary) in enumerate(scenario.adversary.items())
     )
     for campaign in campaigns:

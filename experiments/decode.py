@@ -20,6 +20,7 @@ from sim.contracts import Part
 
 Decoded = TypeVar("Decoded")
 Path = tuple[str, ...]
+Contracts = dict[str, CoreSchema | None]
 
 _TYPE_WORDS = {
     "float_type": "a number",
@@ -104,11 +105,19 @@ def kinds(contract: type[Part]) -> dict[str, type[Part]]:
 
 @cache
 def _validator(kind: typing.Hashable) -> SchemaValidator:
-    return SchemaValidator(_schema(kind))
+    contracts: Contracts = {}
+    schema = _schema(kind, contracts)
+    return SchemaValidator(core_schema.definitions_schema(schema, [part for part in contracts.values() if part]))
 
 
-def _schema(kind: Any) -> CoreSchema:
-    """Return the validation schema of a type, strict: a text is no number, and an unknown key is an error."""
+def _schema(kind: Any, contracts: Contracts) -> CoreSchema:
+    """Return the validation schema of a type, strict: a text is no number, and an unknown key is an error.
+
+    Args:
+        kind: the type.
+        contracts: schemas of the contracts met so far, by name (None while one is being made): a part may hold others
+            of its own contract.
+    """
     simple: dict[Any, CoreSchema] = {
         float: core_schema.float_schema(),
         int: core_schema.int_schema(),
@@ -122,30 +131,36 @@ def _schema(kind: Any) -> CoreSchema:
     if origin is Literal:
         return core_schema.literal_schema(list(arguments))
     if origin is tuple:
-        return core_schema.no_info_after_validator_function(tuple, core_schema.list_schema(_schema(arguments[0])))
+        items = core_schema.list_schema(_schema(arguments[0], contracts))
+        return core_schema.no_info_after_validator_function(tuple, items)
     if origin is dict:
-        return core_schema.dict_schema(core_schema.str_schema(), _schema(arguments[1]))
+        return core_schema.dict_schema(core_schema.str_schema(), _schema(arguments[1], contracts))
     if origin in (types.UnionType, typing.Union):
-        return core_schema.nullable_schema(_schema(arguments[0]))
-    if issubclass(kind, Part):
-        return _without_kind(_fields_schema(kind)) if hasattr(kind, "kind") else _part_schema(kind)
-    return _fields_schema(kind)
+        return core_schema.nullable_schema(_schema(arguments[0], contracts))
+    if issubclass(kind, Part) and not hasattr(kind, "kind"):
+        return _part_schema(kind, contracts)
+    schema = _fields_schema(kind, contracts)
+    return _without_kind(schema) if issubclass(kind, Part) else schema
 
 
-def _fields_schema(kind: type) -> CoreSchema:
+def _fields_schema(kind: type, contracts: Contracts) -> CoreSchema:
     hints = typing.get_type_hints(kind)
     fields = {
-        field.name: core_schema.typed_dict_field(_schema(hints[field.name]), required=_required(field))
+        field.name: core_schema.typed_dict_field(_schema(hints[field.name], contracts), required=_required(field))
         for field in dataclasses.fields(kind)
     }
     values = core_schema.typed_dict_schema(fields, extra_behavior="forbid")
     return core_schema.no_info_after_validator_function(lambda given: kind(**given), values)
 
 
-def _part_schema(contract: type[Part]) -> CoreSchema:
-    choices = {kind: _without_kind(_fields_schema(part)) for kind, part in kinds(contract).items()}
-    tagged = core_schema.tagged_union_schema(choices, discriminator=lambda value: value.get("kind"))
-    return core_schema.no_info_before_validator_function(_expand, tagged)
+def _part_schema(contract: type[Part], contracts: Contracts) -> CoreSchema:
+    name = contract.__name__
+    if name not in contracts:
+        contracts[name] = None
+        choices = {kind: _schema(part, contracts) for kind, part in kinds(contract).items()}
+        tagged = core_schema.tagged_union_schema(choices, discriminator=lambda value: value.get("kind"))
+        contracts[name] = core_schema.no_info_before_validator_function(_expand, tagged, ref=name)
+    return core_schema.definition_reference_schema(name)
 
 
 def _expand(value: Any) -> Any:

@@ -33,6 +33,10 @@ VARIED = [
     ),
     workloads.Gamma(cv=3.0),
     workloads.Gamma(cv=0.4),
+    workloads.Weibull(cv=4.0),
+    workloads.Superposition(parts=(workloads.Poisson(2.0), workloads.OnOff(6.0))),
+    workloads.Batches(of=workloads.Gamma(cv=2.0), mean_size=7.0),
+    workloads.Diurnal(period_s=30.0, levels=(1.0, 4.0, 2.0)),
     workloads.FixedSpec(0.6, 0.02),
     adversaries.FingerprintThenExtract(target="median", latency_bound_s=0.02, fingerprint_share=1.0),
     adversaries.NaiveExtraction(latency_bound_s=0.006),
@@ -46,7 +50,7 @@ def test_exported_parts_keep_their_contracts(part):
 
 
 def test_every_contract_has_an_exported_part_and_kinds_are_unique():
-    assert len(EXPORTED) >= 24
+    assert len(EXPORTED) >= 30
     for contract in {base for part in EXPORTED for base in part.__mro__ if base in Part.__subclasses__()}:
         names = [part.kind for part in EXPORTED if issubclass(part, contract)]
         assert len(set(names)) == len(names), contract

@@ -142,7 +142,7 @@ BROKEN = [
     ('kind = "poisson", rate = 50', 'kind = "poison", rate = 50', "workload.arrivals", "did you mean 'poisson'?"),
     ('kind = "poisson", rate = 50', 'kind = "poisson"', "workload.arrivals", "either a rate or a load; found neither"),
     ('arrivals = { kind = "poisson", rate = 50 }', "", "workload", "either a trace (a path) or arrivals (a process); found neither"),
-    ('arrivals = { kind = "poisson", rate = 50 }', 'trace = "none.csv"', "workload.trace", "none.csv: cannot be read as CSV text"),
+    ('arrivals = { kind = "poisson", rate = 50 }', 'trace = "none.csv"', "workload.trace", "none.csv: cannot be read"),
     ("duration_s = 2.0", "duration_s = 0", "run.duration_s", "duration_s must be above 0 and finite, not 0"),
     ("duration_s = 2.0\nwarmup_s = 0.5", "", "run.duration_s", "must be given with an arrival process"),
     ("warmup_s = 0.5", "warmup_s = 2.0", "run.warmup_s", "warmup_s must be at least 0 and below duration_s, not 2.0"),

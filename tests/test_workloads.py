@@ -10,7 +10,27 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from experiments.conformance import example_zoo
-from workloads import FixedSpec, Gamma, Poisson, TraceError, UniformFeasible, Users, Workload, read_azure_llm_2023
+from workloads import (
+    Batches,
+    Deterministic,
+    Diurnal,
+    Events,
+    FixedSpec,
+    FlashCrowd,
+    Gamma,
+    GammaRefit,
+    MarkovModulated,
+    OnOff,
+    Pareto,
+    Poisson,
+    Superposition,
+    Thinned,
+    UniformFeasible,
+    Users,
+    Weibull,
+    Workload,
+)
+from workloads.arrivals import weibull_shape
 
 
 @pytest.mark.parametrize(
@@ -20,8 +40,17 @@ from workloads import FixedSpec, Gamma, Poisson, TraceError, UniformFeasible, Us
         (Gamma(40.0, cv=1.0), stats.expon(scale=1 / 40)),
         (Gamma(40.0, cv=2.0), stats.gamma(0.25, scale=4 / 40)),
         (Gamma(40.0, cv=0.5), stats.gamma(4, scale=0.25 / 40)),
+        (Weibull(40.0, cv=1.0), stats.expon(scale=1 / 40)),
+        (
+            Weibull(40.0, cv=3.0),
+            stats.weibull_min(weibull_shape(3.0), scale=1 / 40 / math.gamma(1 + 1 / weibull_shape(3.0))),
+        ),
+        (Pareto(40.0, tail=2.5), stats.pareto(2.5, scale=0.6 / 40)),
+        (Diurnal(40.0, amplitude=0.0), stats.expon(scale=1 / 40)),
+        (Superposition(parts=(Poisson(10.0), Poisson(30.0))), stats.expon(scale=1 / 40)),
+        (Thinned(40.0, of=Poisson(), keep=0.2), stats.expon(scale=1 / 40)),
     ],
-    ids=["poisson", "gamma 1", "gamma 2", "gamma 0.5"],
+    ids=lambda value: str(value.kind) if hasattr(value, "kind") else "",
 )
 def test_gaps_follow_their_law_and_are_never_capped(process, law):
     times = process.times(np.random.default_rng(11), 1000.0)
@@ -31,8 +60,102 @@ def test_gaps_follow_their_law_and_are_never_capped(process, law):
     n = len(gaps)
     assert law.cdf(gaps.max()) ** n > 1e-3
     assert 1 - law.cdf(gaps.max()) ** n > 1e-3
-    error = process.rate * getattr(process, "cv", 1.0) / math.sqrt(n)
+    cv = law.std() / law.mean()
+    error = process.rate * cv / math.sqrt(n)
     assert abs(n / 1000 - process.rate) < 4 * error
+
+
+@pytest.mark.parametrize("cv", [0.1, 0.5, 1.0, 3.0, 20.0])
+def test_weibull_gaps_have_the_stated_cv(cv):
+    shape = weibull_shape(cv)
+    law = stats.weibull_min(shape)
+    assert law.std() / law.mean() == pytest.approx(cv, rel=1e-6)
+
+
+def test_deterministic_arrivals_are_equally_spaced():
+    times = Deterministic(4.0).times(np.random.default_rng(0), 2.0)
+    assert times.tolist() == [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+
+
+def test_a_markov_modulated_stream_has_the_dispersion_of_its_states():
+    """Index of dispersion of counts in long windows: 1 + 2 p q (r1 - r2)^2 / (mean rate * (s1 + s2)), Fischer 1993."""
+    process = MarkovModulated(30.0, levels=(1.0, 5.0), sojourns_s=(2.0, 1.0))
+    s1, s2 = 1 / 2.0, 1 / 1.0  # rates of leaving
+    mean_level = (2.0 * 1 + 1.0 * 5) / 3
+    r1, r2 = 30 / mean_level, 150 / mean_level
+    theory = 1 + 2 * (2 / 3) * (1 / 3) * (r1 - r2) ** 2 / (30.0 * (s1 + s2))
+    found = []
+    for seed in range(12):
+        times = process.times(np.random.default_rng(seed), 40_000.0)
+        counts = np.histogram(times, np.arange(0, 40_001, 200))[0]
+        found.append(counts.var(ddof=1) / counts.mean())
+    error = np.std(found, ddof=1) / math.sqrt(len(found))
+    # Windows of 200 s are long against sojourns of 1 to 2 s: 200 / 0.67 relaxation times, a bias below 1 %.
+    assert abs(np.mean(found) - theory) < 3 * error + 0.01 * theory
+
+
+def test_bursts_and_silences_have_their_lengths():
+    process = OnOff(20.0, on_s=2.0, off_s=6.0)
+    times = process.times(np.random.default_rng(2), 20_000.0)
+    assert abs(len(times) - 400_000) < 4 * 20_000 * 20 / math.sqrt(2500)
+    # Inside a burst the rate is 80/s, so nearly every gap above half a second is a silence.
+    silences = np.diff(times)
+    silences = silences[silences > 0.5]
+    assert stats.kstest(silences - 0.5, stats.expon(scale=6.0).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        Diurnal(50.0, period_s=100.0, amplitude=0.8),
+        Diurnal(50.0, period_s=100.0, levels=(1.0, 0.0, 3.0, 2.0)),
+        FlashCrowd(50.0, at_s=20.0, rise_s=10.0, hold_s=20.0, decay_s=15.0, factor=6.0),
+        FlashCrowd(50.0, at_s=30.0, rise_s=0.0, hold_s=0.0, decay_s=20.0, factor=3.0),
+    ],
+    ids=["sinusoid", "table", "crowd", "spike"],
+)
+def test_a_changing_rate_follows_its_course(process):
+    edges = np.linspace(0, 100, 41)
+    counts = sum(np.histogram(process.times(np.random.default_rng(seed), 100.0), edges)[0] for seed in range(20))
+    fine = np.linspace(0, 100, 40_001)[:-1] + 0.00125
+    expected = 20 * 50.0 * 2.5 * process.course(fine).reshape(40, 1000).mean(axis=1)
+    some = expected > 0
+    assert counts[~some].sum() == 0
+    chi_square = ((counts - expected)[some] ** 2 / expected[some]).sum()
+    assert stats.chi2.sf(chi_square, some.sum()) > 1e-3
+    assert process.course(fine).max() <= process.peak * (1 + 1e-12)
+
+
+def test_batches_arrive_together_with_geometric_sizes():
+    times = Batches(40.0, of=Poisson(), mean_size=4.0).times(np.random.default_rng(5), 2000.0)
+    sizes = np.unique(times, return_counts=True)[1]
+    assert (
+        stats.chisquare(
+            [(sizes == k).sum() for k in (1, 2, 3)] + [(sizes > 3).sum()],
+            np.array([stats.geom(0.25).pmf(k) for k in (1, 2, 3)] + [stats.geom(0.25).sf(3)]) * len(sizes),
+        ).pvalue
+        > 1e-3
+    )
+    assert abs(len(times) / 2000 - 40) < 4 * 40 * 1.4 / math.sqrt(len(sizes))
+
+
+def test_a_superposition_takes_its_parts_as_weights_at_another_rate():
+    mixture = Superposition(parts=(Poisson(1.0), Gamma(3.0, cv=2.0)))
+    assert mixture.mean_rate == 4.0
+    at_rate = mixture.at_rate(40.0)
+    assert [part.rate for part in at_rate.parts] == [10.0, 30.0]
+    assert abs(len(at_rate.times(np.random.default_rng(3), 500.0)) - 20_000) < 4 * math.sqrt(5000 + 15_000 * 4)
+
+
+def test_a_refit_keeps_rate_and_burstiness_and_scales_them():
+    base = Gamma(20.0, cv=3.0).times(np.random.default_rng(1), 20_000.0)
+    for rate_scale, cv_scale in ((1.0, 1.0), (2.0, 1.0), (1.0, 0.5)):
+        fitted = GammaRefit(500.0, rate_scale, cv_scale).times(base, np.random.default_rng(2))
+        gaps = np.diff(fitted)
+        assert len(fitted) / len(base) == pytest.approx(rate_scale, rel=0.03)
+        assert gaps.std() / gaps.mean() == pytest.approx(3.0 * cv_scale, rel=0.08)
+    assert len(GammaRefit().times(np.empty(0), np.random.default_rng(0))) == 0
+    assert len(GammaRefit(10.0, 50.0).times(np.array([1.0, 2.0]), np.random.default_rng(0))) > 50
 
 
 @given(st.floats(0.5, 50), st.floats(0, 100))
@@ -49,6 +172,24 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Poisson(math.nan), "rate must be"),
         (lambda: Gamma(1.0, cv=0.0), "cv must be above 0 and finite"),
         (lambda: Poisson().times(np.random.default_rng(0), 1.0), "has no rate"),
+        (lambda: Weibull(1.0, cv=60.0), "cv must be in"),
+        (lambda: Pareto(1.0, tail=1.0), "tail must be above 1"),
+        (lambda: MarkovModulated(1.0, levels=(1.0,)), "levels must be two or more"),
+        (lambda: MarkovModulated(1.0, sojourns_s=(1.0,)), "sojourns_s must be one number above 0 for each level"),
+        (lambda: OnOff(1.0, off_s=0.0), "off_s must be above 0"),
+        (lambda: Diurnal(1.0, period_s=0.0), "period_s must be above 0"),
+        (lambda: Diurnal(1.0, amplitude=1.5), "amplitude must be in"),
+        (lambda: Diurnal(1.0, levels=(0.0, 0.0)), "levels must be numbers of at least 0, not all 0"),
+        (lambda: FlashCrowd(1.0, at_s=-1.0), "at_s must be at least 0"),
+        (lambda: FlashCrowd(1.0, decay_s=0.0), "decay_s must be above 0"),
+        (lambda: FlashCrowd(1.0, factor=0.5), "factor must be at least 1"),
+        (lambda: Batches(1.0, mean_size=0.5), "mean_size must be at least 1"),
+        (lambda: Superposition(parts=()), "parts must be at least one process"),
+        (lambda: Superposition(parts=(Poisson(),)), "parts must be at least one process, each with a rate"),
+        (lambda: Thinned(1.0, keep=0.0), "keep must be in"),
+        (lambda: GammaRefit(window_s=0.0), "window_s must be above 0"),
+        (lambda: Users(skew=-1.0), "skew must be at least 0"),
+        (lambda: Workload(trace="t.csv", limit=0), "limit must be at least 1"),
         (lambda: UniformFeasible(0.5), "headroom must be at least 1"),
         (lambda: FixedSpec(1.5), r"min_accuracy must be in \[0, 1\]"),
         (lambda: FixedSpec(0.5, -1.0), "max_latency_s must be at least 0"),
@@ -61,7 +202,7 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Workload(trace="t.csv", rate_scale=0.0), "rate_scale must be above 0"),
         (lambda: Workload(trace="t.csv", start_s=5.0, stop_s=5.0), "start_s must be at least 0 and below stop_s"),
         (lambda: Workload(arrivals=Poisson(), load=-0.5), "load must be above 0"),
-        (lambda: Workload(arrivals=Poisson(1.0)).times(1, None, lambda: 1.0), "needs run.duration_s"),
+        (lambda: Workload(arrivals=Poisson(1.0)).requests(1, None, lambda: 1.0), "needs run.duration_s"),
     ],
 )
 def test_a_wrong_parameter_says_so(make, message):
@@ -71,77 +212,8 @@ def test_a_wrong_parameter_says_so(make, message):
 
 def test_a_load_is_a_share_of_the_capacity():
     workload = Workload(arrivals=Poisson(), load=0.5)
-    n = len(workload.times(1, 400.0, lambda: 100.0))
+    n = len(workload.requests(1, 400.0, lambda: 100.0))
     assert n == pytest.approx(20_000, abs=4 * math.sqrt(20_000))
-
-
-# --- the trace reader -------------------------------------------------------------------------------------------------
-
-HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
-ROWS = [
-    "2023-11-16 18:15:46.6805900,374,44",
-    "2023-11-16 18:15:50.9951690,396,109",
-    "2023-11-16 18:15:50.9951690,879,55",
-    "2023-11-17 00:00:00,1,1",
-]
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_the_reader_keeps_every_row_and_seven_decimals(newline, tmp_path):
-    path = tmp_path / "trace.csv"
-    path.write_bytes((HEAD + "\n".join(ROWS) + "\n").replace("\n", newline).encode())
-    trace = read_azure_llm_2023(path)
-    assert trace.times_s.tolist() == [0.0, 4.314579, 4.314579, 20653.31941]
-
-
-def test_a_window_and_a_rate_scale_lose_nothing(tmp_path):
-    path = tmp_path / "trace.csv"
-    path.write_text(HEAD + "\n".join(ROWS))
-    trace = read_azure_llm_2023(path)
-    assert trace.window(4.0, 5.0).times_s == pytest.approx([0.314579] * 2)
-    assert trace.window(0.0, 4.314579).times_s.tolist() == [0.0]
-    assert trace.scaled(20).times_s == pytest.approx(trace.times_s / 20)
-    workload = Workload(trace=str(path), rate_scale=2.0, start_s=4.0)
-    assert workload.times(1, None, lambda: 0.0) == pytest.approx((trace.times_s[1:] - 4.0) / 2)
-    assert len(workload.times(1, 100.0, lambda: 0.0)) == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", ":1: header is ''; expected TIMESTAMP"),
-        ("time,tokens\n1,2\n", ":1: header is 'time,tokens'"),
-        (HEAD, "no row after the header"),
-        (HEAD + "2023-11-16 18:15:46.68,374\n", ":2: 2 columns; expected 3"),
-        (HEAD + ROWS[0] + "\nyesterday,1,1\n", ":3: column TIMESTAMP: found 'yesterday'"),
-        (HEAD + "2023-11-16 18:15:46.68x,374,4\n", ":2: column TIMESTAMP: found"),
-        (HEAD + "2023-11-31 18:15:46.68,374,4\n", ":2: column TIMESTAMP: found"),
-        (HEAD + ROWS[1] + "\n" + ROWS[0] + "\n", ":3: column TIMESTAMP: earlier than the row before"),
-    ],
-)
-def test_a_broken_trace_gets_one_line(text, message, tmp_path):
-    path = tmp_path / "trace.csv"
-    path.write_text(text)
-    with pytest.raises(TraceError) as caught:
-        read_azure_llm_2023(path)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_trace_that_is_no_text_or_not_there(tmp_path):
-    with pytest.raises(TraceError, match="cannot be read as CSV text"):
-        read_azure_llm_2023(tmp_path / "none.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TraceError, match="cannot be read as CSV text"):
-        read_azure_llm_2023(tmp_path / "binary.csv")
-
-
-def test_the_real_trace_has_its_published_shape(conversation_trace):
-    times = read_azure_llm_2023(conversation_trace).times_s
-    gaps = np.diff(times)
-    assert len(times) == 19_366
-    assert times[-1] == pytest.approx(3502, abs=1)
-    assert gaps.std() / gaps.mean() == pytest.approx(1.09, abs=0.01)
 
 
 # --- users ------------------------------------------------------------------------------------------------------------
@@ -165,10 +237,30 @@ def test_a_fixed_spec_must_lie_within_the_zoo():
 
 def test_queries_draw_accounts_and_items_uniformly():
     zoo, n = example_zoo(), 20_000
-    arrivals = Users(accounts=8).queries(np.arange(n) * 1.0, zoo, seed=3)
+    arrivals = Users(accounts=8).queries(Events(np.arange(n) * 1.0, {}), zoo, seed=3)
     assert stats.chisquare(np.bincount(arrivals.account, minlength=8)).pvalue > 1e-3
+    skewed = Users(accounts=8, skew=1.2).queries(Events(np.arange(n) * 1.0, {}), zoo, seed=3)
+    weights = np.arange(1, 9) ** -1.2
+    assert stats.chisquare(np.bincount(skewed.account, minlength=8), n * weights / weights.sum()).pvalue > 1e-3
     pool = zoo.answers.data.pool
     counts = np.bincount(arrivals.item, minlength=120)
     assert counts.sum() == counts[pool].sum() == n
     assert stats.chisquare(counts[pool]).pvalue > 1e-3
-    assert set(Users().queries(np.arange(3.0), front_zoo(), 1).item.tolist()) == {-1}
+    assert set(Users().queries(Events(np.arange(3.0), {}), front_zoo(), 1).item.tolist()) == {-1}
+
+
+def test_what_a_trace_says_of_its_requests_is_kept():
+    zoo = example_zoo()
+    said = {
+        "account": np.array([7, 3, 7]),
+        "item": np.array([41, -1, 60]),
+        "min_accuracy": np.array([0.5, 0.9, 0.7]),
+        "max_latency_s": np.array([0.1, 0.2, 0.3]),
+    }
+    arrivals = Users().queries(Events(np.arange(3.0), said), zoo, 1)
+    for name, column in said.items():
+        assert getattr(arrivals, name).tolist() == column.tolist()
+    with pytest.raises(ValueError, match="the trace asks for item 120; expected -1 to 119"):
+        Users().queries(Events(np.arange(1.0), {"item": np.array([120])}), zoo, 1)
+    with pytest.raises(ValueError, match=r"the trace asks for accuracy 1\.5"):
+        Users().queries(Events(np.arange(1.0), {"min_accuracy": np.array([1.5])}), zoo, 1)

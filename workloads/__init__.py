@@ -1,17 +1,35 @@
 """What arrives: arrival processes, trace readers, the benign accounts and their specs."""
 
-from workloads.arrivals import ArrivalProcess, Gamma, Poisson
-from workloads.azure import Trace, TraceError, read_azure_llm_2023
+from workloads.arrivals import ArrivalProcess, Deterministic, Gamma, Pareto, Poisson, Weibull
+from workloads.composed import Batches, GammaRefit, Superposition, Thinned
+from workloads.modulated import Diurnal, FlashCrowd, MarkovModulated, OnOff
+from workloads.shape import Shape, shape_of
+from workloads.traces import Events, Trace, TraceError, read_servegen, read_trace
 from workloads.users import FixedSpec, SpecLaw, UniformFeasible, Users, draw_items
 from workloads.workload import Workload
 
 __all__ = [
     "ArrivalProcess",
+    "Deterministic",
     "Poisson",
     "Gamma",
+    "Weibull",
+    "Pareto",
+    "MarkovModulated",
+    "OnOff",
+    "Diurnal",
+    "FlashCrowd",
+    "Batches",
+    "Superposition",
+    "Thinned",
+    "GammaRefit",
     "Trace",
     "TraceError",
-    "read_azure_llm_2023",
+    "Events",
+    "read_trace",
+    "read_servegen",
+    "Shape",
+    "shape_of",
     "SpecLaw",
     "UniformFeasible",
     "FixedSpec",

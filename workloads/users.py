@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from sim import Arrivals, stream
 from sim.contracts import Floats, Part
+from workloads.traces import Events
 from zoo import Zoo
 
 
@@ -88,34 +90,55 @@ class Users:
     """Describe the population of benign accounts.
 
     Attributes:
-        accounts: how many, at least 1; queries fall on them uniformly.
+        accounts: how many, at least 1, where no trace names them.
+        skew: exponent of Zipf's law for their shares of the queries, at least 0; 0 for equal shares. Each account's
+            stream is then a thinned copy of the whole.
         spec: what they ask for.
     """
 
     accounts: int = 50
+    skew: float = 0.0
     spec: SpecLaw = field(default_factory=UniformFeasible)
 
     def __post_init__(self) -> None:
         if self.accounts < 1:
             raise ValueError(f"accounts must be at least 1, not {self.accounts}")
+        if not 0 <= self.skew < math.inf:
+            raise ValueError(f"skew must be at least 0 and finite, not {self.skew}")
 
-    def queries(self, times_s: NDArray[np.float64], zoo: Zoo, seed: int) -> Arrivals:
-        """Give every arrival an account, a spec and an item, each from a stream of its own.
+    def queries(self, requests: Events, zoo: Zoo, seed: int) -> Arrivals:
+        """Give every arrival an account, a spec and an item: what a trace says, or a draw from a stream of its own.
 
         Args:
-            times_s: sorted arrival times, seconds, shape (n,).
+            requests: sorted arrival times in seconds, and what the trace says of each.
             zoo: the placed variants.
             seed: of the run.
+
+        Raises:
+            ValueError: if the trace names an item that the data set has not, or an accuracy above 1.
         """
-        n = len(times_s)
+        n, said = len(requests), requests.columns
         min_accuracy, max_latency_s = self.spec.draw(zoo, stream(seed, "specs"), n)
-        return Arrivals(
-            times_s,
-            stream(seed, "accounts").integers(self.accounts, size=n, dtype=np.int32),
-            draw_items(zoo, stream(seed, "items"), n),
-            min_accuracy,
-            max_latency_s,
+        items = draw_items(zoo, stream(seed, "items"), n) if "item" not in said else said["item"].astype(np.int32)
+        known = 0 if zoo.answers is None else len(zoo.answers.data.labels)
+        if n and not -1 <= items.min() <= items.max() < max(known, 1):
+            raise ValueError(f"the trace asks for item {items.max()}; expected -1 to {known - 1}")
+        accounts = stream(seed, "accounts").choice(self.accounts, size=n, p=self.shares()).astype(np.int32)
+        arrivals = Arrivals(
+            requests.times_s,
+            said.get("account", accounts).astype(np.int32),
+            items,
+            said.get("min_accuracy", min_accuracy).astype(np.float64),
+            said.get("max_latency_s", max_latency_s).astype(np.float64),
         )
+        if n and arrivals.min_accuracy.max() > 1:
+            raise ValueError(f"the trace asks for accuracy {arrivals.min_accuracy.max():g}; expected at most 1")
+        return arrivals
+
+    def shares(self) -> NDArray[np.float64]:
+        """Return the share of queries that each account sends, by Zipf's law, shape (accounts,)."""
+        weights = np.arange(1, self.accounts + 1, dtype=np.float64) ** -self.skew
+        return np.asarray(weights / weights.sum())
 
 
 def draw_items(zoo: Zoo, rng: np.random.Generator, n: int) -> NDArray[np.int32]:

@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from sim import stream
 from workloads.arrivals import ArrivalProcess
-from workloads.azure import read_azure_llm_2023
+from workloads.composed import GammaRefit
+from workloads.traces import Events, Trace, read_trace
 from workloads.users import Users
 
 
@@ -23,10 +22,15 @@ class Workload:
     Give either a trace file or an arrival process; a process has a rate of its own or is scaled to a load.
 
     Attributes:
-        trace: path of a trace file (Azure LLM inference 2023, CSV).
+        trace: path of a trace file, in any format of ``siegelab trace``.
+        format: kind of its format; told by its content if not given.
+        on_error: ``stop`` at its first bad row, or ``skip`` bad rows and count them.
         rate_scale: how many times the trace's rate, by compressing time; above 0.
         start_s: where in the trace to start, seconds since its first row, at least 0.
         stop_s: where in the trace to stop, above ``start_s``.
+        limit: most requests of the trace, the first ones; at least 1.
+        spread: how counts and coarse timestamps get times: as a Poisson process (``poisson``) or at equal distances.
+        refit: replace the trace by Gamma arrivals fitted to its windows; accounts and specs of the trace are then lost.
         arrivals: the arrival process.
         load: rate as a share of the cluster's capacity for the users' specs without defenses, above 0. The capacity
             depends on the selection policy and on the largest batch: to compare those under the same arrivals give a
@@ -35,9 +39,14 @@ class Workload:
     """
 
     trace: str | None = None
+    format: str | None = None
+    on_error: Literal["stop", "skip"] = "stop"
     rate_scale: float = 1.0
     start_s: float = 0.0
     stop_s: float = math.inf
+    limit: int | None = None
+    spread: Literal["poisson", "even"] = "poisson"
+    refit: GammaRefit | None = None
     arrivals: ArrivalProcess | None = None
     load: float | None = None
     users: Users = field(default_factory=Users)
@@ -50,6 +59,8 @@ class Workload:
             raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
         if not 0 <= self.start_s < self.stop_s:
             raise ValueError(f"start_s must be at least 0 and below stop_s, not {self.start_s} and {self.stop_s}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, not {self.limit}")
         if self.load is not None and not 0 < self.load < math.inf:
             raise ValueError(f"load must be above 0 and finite, not {self.load}")
         if self.arrivals is not None and (self.arrivals.rate is None) == (self.load is None):
@@ -58,8 +69,18 @@ class Workload:
         if self.trace is not None and self.load is not None:
             raise ValueError("load scales arrivals; scale a trace with rate_scale")
 
-    def times(self, seed: int, duration_s: float | None, capacity_per_s: Callable[[], float]) -> NDArray[np.float64]:
-        """Return the arrival times in seconds, sorted, shape (n,).
+    def view(self) -> Trace:
+        """Return the trace through this workload's window, rate scale and limit.
+
+        Raises:
+            TraceError: if the trace file cannot be read.
+        """
+        trace = read_trace(Path(str(self.trace)), self.format, on_error=self.on_error)
+        trace = trace.window(self.start_s, self.stop_s).scaled(self.rate_scale)
+        return trace if self.limit is None else trace.first(self.limit)
+
+    def requests(self, seed: int, duration_s: float | None, capacity_per_s: Callable[[], float]) -> Events:
+        """Return the arrivals, with what the trace says about each.
 
         Args:
             seed: of the run.
@@ -71,9 +92,11 @@ class Workload:
             ValueError: if a process has no duration.
         """
         if self.trace is not None:
-            trace = read_azure_llm_2023(Path(self.trace)).window(self.start_s, self.stop_s).scaled(self.rate_scale)
-            return trace.times_s if duration_s is None else trace.window(0.0, duration_s).times_s
+            found = self.view().requests(seed, self.spread)
+            if self.refit is not None:
+                found = Events(self.refit.times(found.times_s, stream(seed, "refit")), {})
+            return found if duration_s is None else found.before(duration_s)
         if self.arrivals is None or duration_s is None:
             raise ValueError("an arrival process needs run.duration_s")
         process = self.arrivals if self.load is None else self.arrivals.at_rate(self.load * capacity_per_s())
-        return process.times(stream(seed, "arrivals"), duration_s)
+        return Events(process.times(stream(seed, "arrivals"), duration_s), {})

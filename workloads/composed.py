@@ -1,0 +1,141 @@
+"""Arrival processes made of others: batches, superposition and thinning; and the re-fit of a trace."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from workloads.arrivals import ArrivalProcess, Gamma, Poisson, Times
+
+
+@dataclass(frozen=True)
+class Batches(ArrivalProcess):
+    """Send several queries at each arrival of another process, at the same instant.
+
+    ``rate`` counts queries, not batches.
+
+    Attributes:
+        of: when batches arrive; its own rate is not used.
+        mean_size: mean queries in a batch, at least 1; geometrically distributed from 1.
+    """
+
+    kind = "batches"
+    of: ArrivalProcess = field(default_factory=Poisson)
+    mean_size: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.mean_size < math.inf:
+            raise ValueError(f"mean_size must be at least 1 and finite, not {self.mean_size}")
+
+    def times(self, rng: np.random.Generator, duration_s: float) -> Times:
+        """Draw the batches and their sizes, each from a generator of its own."""
+        when, how_many = rng.spawn(2)
+        batches = self.of.at_rate(self.mean_rate / self.mean_size).times(when, duration_s)
+        return np.repeat(batches, how_many.geometric(1 / self.mean_size, len(batches)))
+
+
+@dataclass(frozen=True)
+class Superposition(ArrivalProcess):
+    """Send at the arrivals of several independent processes.
+
+    Without ``rate`` the parts have rates of their own; with it these are weights.
+
+    Attributes:
+        parts: at least one, each with a rate.
+    """
+
+    kind = "superposition"
+    parts: tuple[ArrivalProcess, ...] = (Poisson(1.0),)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.parts or any(part.rate is None for part in self.parts):
+            raise ValueError("parts must be at least one process, each with a rate")
+        if self.rate is None:
+            object.__setattr__(self, "rate", sum(part.mean_rate for part in self.parts))
+
+    def at_rate(self, rate: float) -> Self:
+        """Return the same mixture at another total rate."""
+        scale = rate / sum(part.mean_rate for part in self.parts)
+        return replace(self, rate=rate, parts=tuple(part.at_rate(part.mean_rate * scale) for part in self.parts))
+
+    def times(self, rng: np.random.Generator, duration_s: float) -> Times:
+        """Draw every part from a generator of its own, and merge them."""
+        scaled = self.at_rate(self.mean_rate)
+        streams = rng.spawn(len(self.parts))
+        drawn = [part.times(own, duration_s) for part, own in zip(scaled.parts, streams, strict=True)]
+        return np.sort(np.concatenate(drawn), kind="stable")
+
+
+@dataclass(frozen=True)
+class Thinned(ArrivalProcess):
+    """Send at a random share of the arrivals of another process.
+
+    ``rate`` counts what is left.
+
+    Attributes:
+        of: the process that is thinned; its own rate is not used.
+        keep: share that is kept, in (0, 1].
+    """
+
+    kind = "thinned"
+    of: ArrivalProcess = field(default_factory=lambda: Gamma(cv=2.0))
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep must be in (0, 1], not {self.keep}")
+
+    def times(self, rng: np.random.Generator, duration_s: float) -> Times:
+        """Draw the process and the choice, each from a generator of its own."""
+        when, which = rng.spawn(2)
+        times = self.of.at_rate(self.mean_rate / self.keep).times(when, duration_s)
+        return times[which.random(len(times)) < self.keep]
+
+
+@dataclass(frozen=True)
+class GammaRefit:
+    """Replace a trace, window by window, by Gamma arrivals of the same rate and burstiness, both scaled.
+
+    The recipe of AlpaServe's workloads (OSDI 2023): in every window the mean and the coefficient of variation of the
+    gaps are measured and a Gamma renewal process is drawn with them. A window with fewer than three arrivals has its
+    arrivals placed at random.
+
+    Attributes:
+        window_s: length of a window in the trace's own time, seconds, above 0.
+        rate_scale: factor on every rate, above 0: more queries, not faster time.
+        cv_scale: factor on every coefficient of variation, above 0.
+    """
+
+    window_s: float = 60.0
+    rate_scale: float = 1.0
+    cv_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("window_s", "rate_scale", "cv_scale"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
+
+    def times(self, times_s: Times, rng: np.random.Generator) -> Times:
+        """Draw the arrivals that take the place of a trace's, sorted, shape (n,)."""
+        if not len(times_s):
+            return times_s
+        window = (times_s // self.window_s).astype(np.int64)
+        parts = [np.empty(0)]
+        for number in np.unique(window):
+            inside = times_s[window == number]
+            start_s = number * self.window_s
+            rate = len(inside) / self.window_s * self.rate_scale
+            if len(inside) < 3 or np.ptp(inside) == 0:
+                drawn = np.sort(rng.random(rng.poisson(rate * self.window_s))) * self.window_s
+            else:
+                gaps = np.diff(inside)
+                cv = max(float(gaps.std() / gaps.mean()), 1e-3) * self.cv_scale
+                drawn = Gamma(rate, cv=cv).times(rng, self.window_s)
+            parts.append(start_s + drawn)
+        return np.concatenate(parts)

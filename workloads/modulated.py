@@ -1,0 +1,185 @@
+"""Arrival processes whose rate changes: with hidden states, with the time of day, in a flash crowd."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from workloads.arrivals import ArrivalProcess, Times
+
+SOJOURNS_PER_BLOCK = 1024
+CANDIDATES_PER_BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class MarkovModulated(ArrivalProcess):
+    """Send as a Poisson process whose rate changes with a hidden state that runs through its states in a cycle.
+
+    Attributes:
+        levels: rate of each state relative to the others, at least 0, not all 0.
+        sojourns_s: mean time in each state, seconds, above 0; exponentially distributed.
+    """
+
+    kind = "mmpp"
+    levels: tuple[float, ...] = (1.0, 5.0)
+    sojourns_s: tuple[float, ...] = (10.0, 2.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.levels) < 2 or not all(0 <= level < math.inf for level in self.levels) or not any(self.levels):
+            raise ValueError(f"levels must be two or more numbers of at least 0, not all 0, not {list(self.levels)}")
+        if len(self.sojourns_s) != len(self.levels) or not all(0 < sojourn < math.inf for sojourn in self.sojourns_s):
+            raise ValueError(f"sojourns_s must be one number above 0 for each level, not {list(self.sojourns_s)}")
+
+    def times(self, rng: np.random.Generator, duration_s: float) -> Times:
+        """Draw the sojourns in blocks, and in each the arrivals given their number."""
+        sojourns_s = np.array(self.sojourns_s)
+        mean_level = float(sojourns_s @ np.array(self.levels) / sojourns_s.sum())
+        rates = np.array(self.levels) * (self.mean_rate / mean_level)
+        state = np.arange(SOJOURNS_PER_BLOCK * len(rates)) % len(rates)
+        blocks, start_s = [np.empty(0)], 0.0
+        while start_s < duration_s:
+            lengths = rng.standard_exponential(len(state)) * sojourns_s[state]
+            begins = start_s + np.concatenate([[0.0], np.cumsum(lengths)])
+            counts = rng.poisson(rates[state] * lengths)
+            inside = rng.random(counts.sum())
+            blocks.append(np.sort(np.repeat(begins[:-1], counts) + inside * np.repeat(lengths, counts)))
+            start_s = float(begins[-1])
+        times = np.concatenate(blocks)
+        return times[: np.searchsorted(times, duration_s)]
+
+
+@dataclass(frozen=True)
+class OnOff(ArrivalProcess):
+    """Send as a Poisson process in bursts, and nothing between them.
+
+    Attributes:
+        on_s: mean length of a burst, seconds, above 0; exponentially distributed.
+        off_s: mean length of a silence, likewise.
+    """
+
+    kind = "on-off"
+    on_s: float = 1.0
+    off_s: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("on_s", "off_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
+
+    def times(self, rng: np.random.Generator, duration_s: float) -> Times:
+        """Draw bursts and silences; the first burst begins at 0."""
+        return MarkovModulated(self.mean_rate, (1.0, 0.0), (self.on_s, self.off_s)).times(rng, duration_s)
+
+
+@dataclass(frozen=True)
+class Inhomogeneous(ArrivalProcess):
+    """Send as a Poisson process whose rate follows a known course, drawn by thinning (Lewis and Shedler 1979)."""
+
+    @property
+    @abstractmethod
+    def peak(self) -> float:
+        """Largest rate over the mean rate."""
+
+    @abstractmethod
+    def course(self, times_s: Times) -> Times:
+        """Return the rate over the mean rate at each time, in [0, ``peak``], the same shape."""
+
+    def times(self, rng: np.random.Generator, duration_s: float) -> Times:
+        """Draw candidates at the peak rate in blocks, and keep each with the probability that the course gives it."""
+        peak_rate = self.mean_rate * self.peak
+        blocks, last_s = [np.empty(0)], 0.0
+        while last_s < duration_s:
+            candidates = last_s + np.cumsum(rng.standard_exponential(CANDIDATES_PER_BLOCK)) / peak_rate
+            kept = rng.random(CANDIDATES_PER_BLOCK) * self.peak < self.course(candidates)
+            blocks.append(candidates[kept])
+            last_s = float(candidates[-1])
+        times = np.concatenate(blocks)
+        return times[: np.searchsorted(times, duration_s)]
+
+
+@dataclass(frozen=True)
+class Diurnal(Inhomogeneous):
+    """Follow a sinusoid, or a table of rates per bin that repeats.
+
+    Attributes:
+        period_s: length of a day, seconds, above 0.
+        amplitude: of the sinusoid relative to its mean, in [0, 1]; it starts at its mean and rises.
+        levels: rate of each of the equal bins of a period relative to the others; empty for the sinusoid.
+    """
+
+    kind = "diurnal"
+    period_s: float = 86_400.0
+    amplitude: float = 0.5
+    levels: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.period_s < math.inf:
+            raise ValueError(f"period_s must be above 0 and finite, not {self.period_s}")
+        if not 0 <= self.amplitude <= 1:
+            raise ValueError(f"amplitude must be in [0, 1], not {self.amplitude}")
+        if self.levels and not (all(0 <= level < math.inf for level in self.levels) and any(self.levels)):
+            raise ValueError(f"levels must be numbers of at least 0, not all 0, not {list(self.levels)}")
+
+    @property
+    def peak(self) -> float:
+        """Largest rate over the mean rate."""
+        return max(self.levels) * len(self.levels) / sum(self.levels) if self.levels else 1 + self.amplitude
+
+    def course(self, times_s: Times) -> Times:
+        """Return the rate over the mean rate at each time."""
+        phase = times_s / self.period_s % 1
+        if not self.levels:
+            return np.asarray(1 + self.amplitude * np.sin(2 * math.pi * phase))
+        levels = np.array(self.levels)
+        bins = np.minimum((phase * len(levels)).astype(np.int64), len(levels) - 1)
+        return np.asarray(levels[bins] / levels.mean())
+
+
+@dataclass(frozen=True)
+class FlashCrowd(Inhomogeneous):
+    """Send at a steady rate, but for one crowd: a linear rise, a plateau, and an exponential decay.
+
+    ``rate`` is the steady rate.
+
+    Attributes:
+        at_s: when the rise begins, seconds, at least 0.
+        rise_s: length of the rise, at least 0.
+        hold_s: length of the plateau, at least 0.
+        decay_s: time constant of the decay, above 0.
+        factor: rate on the plateau over the steady rate, at least 1.
+    """
+
+    kind = "flash-crowd"
+    at_s: float = 60.0
+    rise_s: float = 10.0
+    hold_s: float = 30.0
+    decay_s: float = 30.0
+    factor: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("at_s", "rise_s", "hold_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, not {getattr(self, name)}")
+        if not 0 < self.decay_s < math.inf:
+            raise ValueError(f"decay_s must be above 0 and finite, not {self.decay_s}")
+        if not 1 <= self.factor < math.inf:
+            raise ValueError(f"factor must be at least 1 and finite, not {self.factor}")
+
+    @property
+    def peak(self) -> float:
+        """Rate on the plateau over the steady rate."""
+        return self.factor
+
+    def course(self, times_s: Times) -> Times:
+        """Return the rate over the steady rate at each time."""
+        since_s = times_s - self.at_s
+        rising = np.clip(since_s / self.rise_s, 0, 1) if self.rise_s else (since_s >= 0).astype(np.float64)
+        over_s = np.maximum(since_s - self.rise_s - self.hold_s, 0)
+        return np.asarray(1 + (self.factor - 1) * rising * np.exp(-over_s / self.decay_s))

@@ -1,0 +1,18 @@
+"""Trace readers: each format as it is published, told by its content."""
+
+from workloads.traces.opening import TraceError
+from workloads.traces.reading import FORMATS, Trace, read_trace
+from workloads.traces.records import Counts, Events, TraceFormat
+from workloads.traces.servegen import Clients, read_servegen
+
+__all__ = [
+    "FORMATS",
+    "Clients",
+    "Counts",
+    "Events",
+    "Trace",
+    "TraceError",
+    "TraceFormat",
+    "read_servegen",
+    "read_trace",
+]

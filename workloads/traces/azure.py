@@ -1,0 +1,122 @@
+"""Azure's traces: LLM inference 2023 and 2024, Functions 2019 (counts per minute) and 2021 (rows)."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from workloads.traces.columns import Names, RowError, number, parsed, rows, whole
+from workloads.traces.opening import Source, TraceError
+from workloads.traces.records import Counts, Events, TraceFormat, events
+
+LLM_HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+MINUTES_A_DAY = 1440
+
+
+@dataclass(frozen=True)
+class AzureLlm(TraceFormat):
+    """Read the Azure LLM inference traces (Azure Public Dataset, CC-BY-4.0).
+
+    2023: naive timestamps with seven decimals, such as ``2023-11-16 18:17:03.9799600``. 2024: with a zone, such as
+    ``2024-05-10 00:00:00.009930+00:00``. Token counts are checked and not used: classifier requests have none.
+    """
+
+    kind = "azure-llm"
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the header is theirs."""
+        return head[0] == ",".join(LLM_HEADER)
+
+    def read(self, source: Source) -> Events:
+        """Read a file; times are kept to 100 ns."""
+        minutes: dict[str, int] = {}
+
+        def parse(cells: list[str]) -> tuple[float, ...]:
+            whole(cells, 1, "ContextTokens")
+            whole(cells, 2, "GeneratedTokens")
+            return (_ticks(cells[0], minutes),)
+
+        found = events(parsed(source, rows(source, LLM_HEADER), parse), (), source)
+        return Events(found.times_s / 1e7, {}, found.grid_s / 1e7)
+
+
+@dataclass(frozen=True)
+class AzureFunctions2019(TraceFormat):
+    """Read Azure Functions 2019: a row a function, its invocations in each of 1,440 minutes; a function is an account.
+
+    Both orders of columns: ``HashOwner,HashApp,HashFunction,Trigger,1,...`` as published, and
+    ``HashFunction,HashOwner,HashApp,1_minute,...`` of the sampled files.
+    """
+
+    kind = "azure-functions-2019"
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the header begins as theirs."""
+        return head[0].startswith(
+            ("HashOwner,HashApp,HashFunction,Trigger,1,", "HashFunction,HashOwner,HashApp,1_minute,")
+        )
+
+    def read(self, source: Source) -> Counts:
+        """Read a file."""
+        first = source.head(1)[0].split(",") if source.head(1) else []
+        ids = 4 if "Trigger" in first else 3
+        header = (*first[:ids], *(f"{k}_minute" if ids == 3 else str(k) for k in range(1, MINUTES_A_DAY + 1)))
+        found = []
+        for row, cells in rows(source, header):
+            try:
+                found.append([whole(cells, k, header[k]) for k in range(ids, len(cells))])
+            except RowError as problem:
+                source.complaints.bad(row, str(problem))
+        if not found:
+            raise TraceError(f"{source.name}: no function in it; expected at least one row")
+        return Counts(60.0, np.array(found, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class AzureFunctions2021(TraceFormat):
+    """Read Azure Functions 2021: ``app,func,end_timestamp,duration``; a request was sent at its end less its duration.
+
+    An app is an account.
+    """
+
+    kind = "azure-functions-2021"
+    HEADER = ("app", "func", "end_timestamp", "duration")
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the header is theirs."""
+        return head[0] == ",".join(self.HEADER)
+
+    def read(self, source: Source) -> Events:
+        """Read a file; rows are in order of their ends and are sorted by their starts, accounts are apps."""
+        apps, found = Names(), []
+        for row, cells in rows(source, self.HEADER):
+            try:
+                end_s, duration_s = number(cells, 2, "end_timestamp"), number(cells, 3, "duration", least=0)
+                found.append((end_s - duration_s, float(apps.number(cells[0]))))
+            except RowError as problem:
+                source.complaints.bad(row, str(problem))
+        return events(sorted(found, key=lambda entry: entry[0]), ("account",), source)
+
+
+def _ticks(stamp: str, minutes: dict[str, int]) -> int:
+    """Return a timestamp in units of 100 ns since 1970; the part up to the minute is parsed once for each minute."""
+    match = _STAMP.fullmatch(stamp)
+    if match:
+        minute, seconds, decimals, sign, hours, more = match.groups()
+        if minute not in minutes:
+            with suppress(ValueError):
+                since = datetime.fromisoformat(minute) - datetime(1970, 1, 1)  # noqa: DTZ001 -- both are naive
+                minutes[minute] = since // timedelta(minutes=1)
+        if minute in minutes:
+            ahead_s = (int(hours or 0) * 3600 + int(more or 0) * 60) * (-1 if sign == "-" else 1)
+            whole_s = minutes[minute] * 60 + int(seconds) - ahead_s
+            return whole_s * 10**7 + int(f"{decimals or '':0<7}"[:7])
+    expected = "YYYY-MM-DD HH:MM:SS.fffffff, with or without a zone"
+    raise RowError(f"column TIMESTAMP: found {stamp[:40]!r}; expected {expected}")
+
+
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d):([0-5]\d)(?:\.(\d+))?(?:([+-])(\d\d):?(\d\d))?")

@@ -1,0 +1,171 @@
+"""Read any trace: tell its format by its content, and see it through a window, a rate scale, thinning and a limit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.traces.azure import AzureFunctions2019, AzureFunctions2021, AzureLlm
+from workloads.traces.counting import CountsPerSecond, WorldCup98
+from workloads.traces.opening import Complaints, TraceError, open_source
+from workloads.traces.records import Columns, Counts, Events, TraceFormat
+from workloads.traces.serving import BurstGpt, DistServe, Mooncake, Own, Vidur, read_parquet
+
+FORMATS: tuple[TraceFormat, ...] = (
+    AzureLlm(),
+    AzureFunctions2019(),
+    AzureFunctions2021(),
+    BurstGpt(),
+    Mooncake(),
+    Vidur(),
+    DistServe(),
+    Own(),
+    WorldCup98(),
+    CountsPerSecond(),
+)
+SPREADS = ("poisson", "even")
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Look at a trace file through a window.
+
+    Operations return another view and read nothing again. Times count from the start of the window.
+
+    Attributes:
+        path: the file.
+        format: kind of its format.
+        content: what it says.
+        complaints: rows that were skipped.
+        start_s: start of the window, seconds since the first row of the file.
+        stop_s: end of the window, seconds since the first row.
+        rate_scale: how many times the file's rate, by compressing time.
+        limit: most requests, the first ones; None for all.
+    """
+
+    path: Path
+    format: str
+    content: Events | Counts
+    complaints: Complaints
+    start_s: float = 0.0
+    stop_s: float = math.inf
+    rate_scale: float = 1.0
+    limit: int | None = None
+
+    def window(self, start_s: float, stop_s: float) -> Trace:
+        """Keep what lies in [start, stop), in seconds of this view; time then counts from ``start_s``."""
+        start = self.start_s + start_s * self.rate_scale
+        return replace(self, start_s=start, stop_s=min(self.stop_s, self.start_s + stop_s * self.rate_scale))
+
+    def scaled(self, rate_scale: float) -> Trace:
+        """Compress time so that the rate grows ``rate_scale`` times (above 0); no request is added or lost."""
+        return replace(self, rate_scale=self.rate_scale * rate_scale)
+
+    def first(self, limit: int) -> Trace:
+        """Keep the first ``limit`` requests."""
+        return replace(self, limit=limit if self.limit is None else min(limit, self.limit))
+
+    @property
+    def spread_note(self) -> str:
+        """Say how times that the file does not tell are made; empty if it tells them all."""
+        if isinstance(self.content, Counts):
+            return f"counts of {self.content.bin_s:g} s, spread inside their bins"
+        return (
+            f"timestamps on a grid of {self.content.grid_s:g} s, spread inside its cells" if self.content.grid_s else ""
+        )
+
+    def requests(self, seed: int, spread: str = "poisson") -> Events:
+        """Return the requests in the view: what a simulation would see.
+
+        Counts are expanded inside their bins, and rows that share a coarse timestamp inside its cell: at uniform random
+        times, as a Poisson process given its count (``poisson``), or at equal distances (``even``). The times in a bin
+        depend on the seed and the bin alone, so a window changes none of them.
+
+        Args:
+            seed: of the run.
+            spread: ``poisson`` or ``even``.
+        """
+        content = self.content
+        if isinstance(content, Counts):
+            times, columns = _expand(content, self.start_s, self.stop_s, seed, spread)
+        else:
+            times, columns = content.times_s, content.columns
+            if content.grid_s:
+                times = _off_grid(times, content.grid_s, seed, spread)
+        first, last = np.searchsorted(times, [self.start_s, self.stop_s])
+        if self.limit is not None:
+            last = min(last, first + self.limit)
+        kept = {name: column[first:last] for name, column in columns.items()}
+        failed = content.failed if isinstance(content, Events) else 0
+        return Events((times[first:last] - self.start_s) / self.rate_scale, kept, 0.0, failed)
+
+
+def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop") -> Trace:  # noqa: A002 -- the word for it
+    """Read a trace file; gzip, bz2, xz and zip are unpacked on the way.
+
+    Args:
+        path: the file.
+        format: kind of the format; by default told by the first two lines that are not empty.
+        on_error: ``stop`` at the first bad row, or ``skip`` bad rows and count them.
+
+    Raises:
+        TraceError: in one line: file, row, column, the value found and what is expected.
+    """
+    if path.suffix == ".parquet":
+        return Trace(path, Own.kind, read_parquet(path), Complaints(str(path)))
+    source = open_source(path, skip=on_error == "skip")
+    known = {part.kind: part for part in FORMATS}
+    if format is None:
+        head = source.head()
+        if not head:
+            raise TraceError(f"{path}: empty; expected a trace in one of the formats {', '.join(known)}")
+        reader = next((part for part in FORMATS if part.recognizes(head)), None)
+        if reader is None:
+            raise TraceError(f"{path}:1: found {head[0][:60]!r}; expected one of the formats {', '.join(known)}")
+    elif format in known:
+        reader = known[format]
+    else:
+        raise TraceError(f"{path}: format {format!r} is not known; allowed: {', '.join(known)}")
+    content = reader.read(source)
+    return Trace(path, reader.kind, content, source.complaints)
+
+
+def _expand(
+    content: Counts, start_s: float, stop_s: float, seed: int, spread: str
+) -> tuple[NDArray[np.float64], Columns]:
+    """Give the requests of the bins that touch a window their times, sorted, and the account of each."""
+    bins = content.counts.shape[1]
+    low = min(max(math.floor(start_s / content.bin_s), 0), bins)
+    high = bins if stop_s == math.inf else min(max(math.ceil(stop_s / content.bin_s), low), bins)
+    per_bin = content.counts[:, low:high]
+    totals = per_bin.sum(axis=0)
+    times = np.empty(int(totals.sum()))
+    accounts = np.empty(len(times), dtype=np.int32)
+    end = 0
+    for number, total in enumerate(totals.tolist()):
+        begin, end = end, end + total
+        inside, order = _inside(low + number, total, seed, spread)
+        times[begin:end] = (low + number + inside) * content.bin_s
+        accounts[begin:end] = np.repeat(np.arange(len(per_bin), dtype=np.int32), per_bin[:, number])[order]
+    return times, {"account": accounts} if len(per_bin) > 1 else {}
+
+
+def _inside(bin_number: int, total: int, seed: int, spread: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return sorted places in [0, 1) inside a bin, and an order in which the accounts take them."""
+    key = np.random.SeedSequence(seed, spawn_key=(crc32(b"spread"), bin_number))
+    rng = np.random.Generator(np.random.PCG64(key))
+    places = (np.arange(total) + 0.5) / max(total, 1) if spread == "even" else np.sort(rng.random(total))
+    return places, rng.permutation(total)
+
+
+def _off_grid(times_s: NDArray[np.float64], grid_s: float, seed: int, spread: str) -> NDArray[np.float64]:
+    """Spread rows that share a timestamp over the cell that begins with it, keeping their order."""
+    stamps, counts = np.unique(times_s, return_counts=True)
+    room = np.minimum(np.diff(stamps, append=stamps[-1] + grid_s), grid_s)
+    places = [_inside(k, count, seed, spread)[0] for k, count in enumerate(counts.tolist())]
+    return np.asarray(times_s + np.concatenate(places) * np.repeat(room, counts))

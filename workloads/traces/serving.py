@@ -1,0 +1,178 @@
+"""Traces of serving systems and simulators: BurstGPT, Mooncake, Vidur, DistServe, and SiegeLab's own files."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workloads.traces.columns import Names, RowError, number, parsed, rows
+from workloads.traces.opening import Source, TraceError
+from workloads.traces.records import Events, TraceFormat, events
+
+OWN = ("sent_s", "account", "item", "min_accuracy", "max_latency_s")
+
+
+@dataclass(frozen=True)
+class BurstGpt(TraceFormat):
+    """Read BurstGPT (CC-BY-4.0), v1 and v2; a row without response tokens failed, and is kept and counted.
+
+    Columns ``Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type``, in v2 also ``Session ID`` and
+    ``Elapsed time``; the timestamp is in seconds, a session is an account.
+    """
+
+    kind = "burstgpt"
+    HEADER = ("Timestamp", "Model", "Request tokens", "Response tokens", "Total tokens", "Log Type")
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the header is theirs."""
+        return head[0].startswith(("Timestamp,Model,Request tokens", "Timestamp,Session ID,Elapsed time,Model"))
+
+    def read(self, source: Source) -> Events:
+        """Read a file."""
+        first = source.head(1)
+        header = tuple(first[0].split(",")) if first else self.HEADER
+        missing = [name for name in self.HEADER if name not in header]
+        if missing:
+            raise TraceError(f"{source.name}:1: header has no column {missing[0]}; expected {','.join(self.HEADER)}")
+        time, answer = header.index("Timestamp"), header.index("Response tokens")
+        session = header.index("Session ID") if "Session ID" in header else None
+        sessions, failed = Names(), 0
+
+        def parse(cells: list[str]) -> tuple[float, ...]:
+            nonlocal failed
+            at = number(cells, time, "Timestamp", least=0)
+            failed += number(cells, answer, "Response tokens", least=0) == 0
+            return (at,) if session is None else (at, float(sessions.number(cells[session])))
+
+        found = parsed(source, rows(source, header), parse)
+        return events(found, ("account",) if session is not None else (), source, failed=failed)
+
+
+@dataclass(frozen=True)
+class Mooncake(TraceFormat):
+    """Read Mooncake's JSON lines (Apache-2.0): ``timestamp`` in milliseconds, in one trace on a grid of 3 s."""
+
+    kind = "mooncake"
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the first line is an object with a timestamp and hash ids."""
+        return head[0].startswith("{") and '"timestamp"' in head[0]
+
+    def read(self, source: Source) -> Events:
+        """Read a file."""
+        lines = ((k, [line]) for k, line in source.lines() if line.strip())
+        return events(parsed(source, lines, lambda cells: (_json_time(cells[0], "timestamp") / 1e3,)), (), source)
+
+
+@dataclass(frozen=True)
+class Vidur(TraceFormat):
+    """Read Vidur's CSV: ``arrived_at,num_prefill_tokens,num_decode_tokens``, seconds."""
+
+    kind = "vidur"
+    HEADER = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the header is theirs."""
+        return head[0] == ",".join(self.HEADER)
+
+    def read(self, source: Source) -> Events:
+        """Read a file."""
+        found = parsed(source, rows(source, self.HEADER), lambda cells: (number(cells, 0, "arrived_at", least=0),))
+        return events(found, (), source)
+
+
+@dataclass(frozen=True)
+class DistServe(TraceFormat):
+    """Read DistServe's JSON: a list of objects with ``start_time`` in seconds."""
+
+    kind = "distserve"
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the file is a JSON list."""
+        return head[0].lstrip().startswith("[")
+
+    def read(self, source: Source) -> Events:
+        """Read a file; a position in the list stands for the row number."""
+        text = "\n".join(line for _, line in source.lines())
+        try:
+            entries = json.loads(text)
+        except (ValueError, RecursionError) as problem:
+            raise TraceError(
+                f"{source.name}: found no JSON ({str(problem)[:80]}); expected a list of objects"
+            ) from None
+        lines = ((k, [json.dumps(entry)]) for k, entry in enumerate(entries, 1))
+        return events(parsed(source, lines, lambda cells: (_json_time(cells[0], "start_time"),)), (), source)
+
+
+@dataclass(frozen=True)
+class Own(TraceFormat):
+    """Read SiegeLab's own CSV: ``sent_s[,account,item,min_accuracy,max_latency_s]``, any of these after the first."""
+
+    kind = "siegelab"
+
+    def recognizes(self, head: list[str]) -> bool:
+        """Return whether the first column is ``sent_s``."""
+        return head[0].split(",")[0].strip() == "sent_s"
+
+    def read(self, source: Source) -> Events:
+        """Read a file."""
+        first = source.head(1)
+        header = tuple(name.strip() for name in first[0].split(",")) if first else OWN[:1]
+        check_own(source.name, header)
+        least = [0.0 if name != "item" else -1.0 for name in header]
+
+        def parse(cells: list[str]) -> tuple[float, ...]:
+            return tuple(number(cells, k, name, least=least[k]) for k, name in enumerate(header))
+
+        return events(parsed(source, rows(source, header), parse), header[1:], source)
+
+
+def read_parquet(path: Path) -> Events:
+    """Read SiegeLab's own Parquet file, with the columns of its CSV.
+
+    Raises:
+        TraceError: naming the column, if the file is no such table.
+    """
+    import pandas as pd  # noqa: PLC0415 -- only where a Parquet file is read
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, pa.ArrowInvalid) as problem:
+        raise TraceError(f"{path}: cannot be read as Parquet ({str(problem)[:80]})") from None
+    check_own(str(path), tuple(table.columns))
+    values = table.to_numpy(dtype=np.float64, na_value=math.nan)
+    late = np.flatnonzero(~(np.diff(values[:, 0]) >= 0))
+    if not np.isfinite(values).all() or len(late):
+        row = int(late[0]) + 2 if len(late) else int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
+        raise TraceError(f"{path}:{row}: found a missing number or a time before the row above; expected neither")
+    return events([tuple(row) for row in values.tolist()], tuple(table.columns[1:]), Source(str(path), path.open))  # type: ignore[arg-type]
+
+
+def check_own(name: str, header: tuple[str, ...]) -> None:
+    """Refuse a header of SiegeLab's own files with unknown, doubled or missing columns.
+
+    Raises:
+        TraceError: naming the column.
+    """
+    wrong = [column for column in header if column not in OWN or header.count(column) > 1]
+    if wrong or header[:1] != OWN[:1]:
+        raise TraceError(
+            f"{name}:1: header is {','.join(header)[:80]!r}; expected sent_s, then any of {', '.join(OWN[1:])}"
+        )
+
+
+def _json_time(line: str, key: str) -> float:
+    try:
+        entry: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise RowError(f"found {line[:40]!r}; expected a JSON object") from None
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+        raise RowError(f"column {key}: found {value!r}; expected a number of at least 0")
+    return float(value)
