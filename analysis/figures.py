@@ -45,7 +45,7 @@ def latency_distribution(requests: pd.DataFrame, summary: Mapping[str, Any]) -> 
         )
     figure.update_xaxes(title="latency t, from sending to answer (ms)", **_log_milliseconds())
     figure.update_yaxes(title="share of answers later than t", type="log", exponentformat="power", dtick=1)
-    return _finished(figure, f"Latency of answered queries, seed {summary['seed']}")
+    return finished(figure, f"Latency of answered queries, seed {summary['seed']}")
 
 
 def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str, Any]) -> go.Figure:
@@ -68,9 +68,7 @@ def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str
     figure.update_yaxes(title="SLO attainment", range=[0, 1.02], row=3)
     figure.update_xaxes(title="simulated time (s)", row=3)
     n = len(requests)
-    return _finished(
-        figure, f"Load, queue and SLO attainment per second, n = {n:,}, seed {summary['seed']}", height=680
-    )
+    return finished(figure, f"Load, queue and SLO attainment per second, n = {n:,}, seed {summary['seed']}", height=680)
 
 
 def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.DataFrame) -> go.Figure:
@@ -125,7 +123,7 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
         )
     figure.update_xaxes(title="profiled latency, batch 1 (ms)", **_log_milliseconds())
     figure.update_yaxes(title="profiled accuracy")
-    return _finished(figure, f"The zoo: {len(front)} of {len(zoo)} variants on the front, seed {summary['seed']}")
+    return finished(figure, f"The zoo: {len(front)} of {len(zoo)} variants on the front, seed {summary['seed']}")
 
 
 TRADEOFF_SERIES = (
@@ -183,7 +181,7 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
     figure.update_yaxes(title="share", rangemode="tozero", range=[0, 1.05], row=1, col=1)
     figure.update_yaxes(title="attack success", rangemode="tozero", range=[0, 1.05], row=1, col=2)
     n = min(len(cell.summaries) for cell in cells)
-    return _finished(figure, f"What the defense costs and what it buys (mean and 95 % interval, {n} seeds)", height=500)
+    return finished(figure, f"What the defense costs and what it buys (mean and 95 % interval, {n} seeds)", height=500)
 
 
 def _shade_phases(figure: go.Figure, attacks: pd.DataFrame) -> None:
@@ -221,7 +219,8 @@ def _log_milliseconds() -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def _finished(figure: go.Figure, title: str, height: int = 480) -> go.Figure:
+def finished(figure: go.Figure, title: str, height: int = 480) -> go.Figure:
+    """Give a figure its title, its size and the style of the house, and return it."""
     figure.update_layout(
         title={"text": title, "font": {"size": 16}, "y": 0.97, "yanchor": "top"},
         template="plotly_white",

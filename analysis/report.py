@@ -16,7 +16,7 @@ body { margin: 2.5rem auto; max-width: 1010px; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 p.note { color: #555; margin-top: .2rem; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: #555; padding-bottom: .3rem; }
+caption { text-align: left; color: #555; padding-bottom: .3rem; white-space: nowrap; }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; border-bottom: 1px solid #e3e3e3; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #444; }
 .wide { overflow-x: auto; } pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; }
@@ -38,7 +38,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Figure], scenario: str) -> str:
+def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Figure], end: tuple[str, str]) -> str:
     """Return a complete HTML document.
 
     Args:
@@ -46,14 +46,14 @@ def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Fi
         note: one sentence under it.
         tables: shown first.
         figures: shown below, interactive; plotly.js is inside the page once.
-        scenario: TOML text shown at the end.
+        end: heading and plain text shown at the end.
     """
     plots = [
         figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}) for figure in figures
     ]
     body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{escape(note)}</p>', *map(_table, tables)]
     body += [f'<div class="wide">{plot}</div>' for plot in plots]
-    body += ["<h2>Scenario</h2>", f"<pre>{escape(scenario)}</pre>"]
+    body += [f"<h2>{escape(end[0])}</h2>", f"<pre>{escape(end[1])}</pre>"]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'

@@ -154,6 +154,49 @@ def report_command(
     typer.echo(path)
 
 
+@app.command("trace")
+def trace_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trace file, or an archive of ServeGen's clients.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="Kind of the format; told by the content by default.")
+    ] = None,
+    window: Annotated[str | None, typer.Option(metavar="START:STOP", help="Seconds since the first row.")] = None,
+    rate_scale: Annotated[float, typer.Option(help="How many times the rate, by compressing time.")] = 1.0,
+    limit: Annotated[int | None, typer.Option(help="Most requests, the first ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write what the simulation would see: .parquet or .csv.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Interactive page; results/trace-NAME.html by default.")] = None,
+    on_error: Annotated[str, typer.Option(help="stop at the first bad row, or skip bad rows and count them.")] = "stop",
+    spread: Annotated[str, typer.Option(help="How counts get times: poisson or even.")] = "poisson",
+    seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print the statistics of a trace and write its page; --out writes what the simulation would see."""
+    from experiments import tracing
+    from experiments.results import ResultsError
+
+    with _one_line_errors():
+        for name, value, allowed in (("on-error", on_error, ("stop", "skip")), ("spread", spread, ("poisson", "even"))):
+            if value not in allowed:
+                raise ResultsError(f"--{name}: found {value!r}; allowed: {', '.join(allowed)}")
+        view = tracing.open_trace(file, kind, on_error).window(*_window(window))
+        if not rate_scale > 0:
+            raise ResultsError(f"--rate-scale: found {rate_scale:g}; expected a number above 0")
+        view = view.scaled(rate_scale) if limit is None else view.scaled(rate_scale).first(limit)
+        content = tracing.seen(view, seed, spread)
+        if not len(content):
+            raise ResultsError(f"{file}: no request in the window; expected at least one")
+        shape, fits = tracing.statistics(content)
+        place = page or Path("results") / f"trace-{file.name.partition('.')[0]}.html"
+        if out is not None:
+            tracing.write_requests(view.requests(seed, spread), out)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(tracing.trace_page(view, content, shape, fits), encoding="utf-8")
+    tables = tracing.statistics_table(view, shape, fits)
+    _print_tables(tables, tracing.statistics_json(shape, fits, view) if as_json else None)
+    _say(f"page: {place}", as_json)
+
+
 @app.command("zoo")
 def zoo_command(
     zoo: Annotated[str, typer.Argument(metavar="ZOO", help="A CSV file, the name of a built-in table, or digits.")],
@@ -249,6 +292,7 @@ def _one_line_errors(
     from experiments.decode import DecodeError
     from experiments.loading import ScenarioError
     from experiments.results import ResultsError
+    from workloads import TraceError
     from zoo import ZooError
 
     place: list[Callable[[Any], Exception]] = []
@@ -256,7 +300,7 @@ def _one_line_errors(
         yield place.append
     except DecodeError as wrong:
         _fail(place[0](wrong.problems) if place else wrong)
-    except (ScenarioError, ResultsError, ZooError) as wrong:
+    except (ScenarioError, ResultsError, ZooError, TraceError) as wrong:
         _fail(wrong)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {interrupted}", err=True)
@@ -266,6 +310,20 @@ def _one_line_errors(
 def _fail(wrong: Exception) -> NoReturn:
     typer.echo(str(wrong), err=True)
     raise typer.Exit(2)
+
+
+def _window(text: str | None) -> tuple[float, float]:
+    """Read START:STOP in seconds; an empty side is open."""
+    from experiments.results import ResultsError
+
+    start, colon, stop = (text or ":").partition(":")
+    try:
+        window = float(start or 0), float(stop or "inf")
+    except ValueError:
+        window = (0.0, 0.0)
+    if not colon or not 0 <= window[0] < window[1]:
+        raise ResultsError(f"--window: found {text!r}; expected START:STOP in seconds, such as 600:1200")
+    return window
 
 
 @contextmanager

@@ -151,11 +151,13 @@ def _put(source: Source, dotted: str, value: Any) -> tuple[str, ...]:
 
 def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
     """Make the relative paths of a scenario absolute, so that it means the same wherever it is written to."""
-    for name, key in (("workload", "trace"), ("zoo", "table")):
-        table = values.get(name)
+    for *tables, key in (("workload", "trace"), ("workload", "clients", "path"), ("zoo", "table")):
+        table: Any = values
+        for name in tables:
+            table = table.get(name) if isinstance(table, dict) else None
         path = table.get(key) if isinstance(table, dict) else None
-        if isinstance(path, str) and (key == "trace" or path.endswith(".csv")):
-            values[name][key] = str((folder / path).resolve())
+        if isinstance(path, str) and (key != "table" or path.endswith(".csv")):
+            table[key] = str((folder / path).resolve())
 
 
 def _syntax_line(problem: tomllib.TOMLDecodeError, text: str) -> int:

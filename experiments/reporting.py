@@ -64,7 +64,7 @@ def run_report(run: Folder) -> str:
     figures = [figure(run) for figure in RUN_FIGURES.values()]
     defenses = ", ".join(f"{d['name']} ({d['kind']})" for d in summary["defenses"]) or "none"
     note = f"One run of {summary['duration_s']:,.1f} simulated seconds, seed {summary['seed']}; defenses: {defenses}."
-    return page(f"SiegeLab: {summary['scenario']}", note, run_tables(summary), figures, run.scenario)
+    return page(f"SiegeLab: {summary['scenario']}", note, run_tables(summary), figures, ("Scenario", run.scenario))
 
 
 def study_report(folder: StudyFolder) -> str:
@@ -78,7 +78,13 @@ def study_report(folder: StudyFolder) -> str:
     seeds = ", ".join(map(str, study.seeds))
     note = f"{len(folder.points)} runs of scenario {study.scenario}; {study.axis} varied, seeds {seeds}."
     text = (folder.path / "study.toml").read_text(encoding="utf-8") + "\n" + folder.scenario
-    return page(f"SiegeLab study: {study.name}", note, [study_table(folder.study, folder)], figures, text)
+    return page(
+        f"SiegeLab study: {study.name}",
+        note,
+        [study_table(folder.study, folder)],
+        figures,
+        ("Study and scenario", text),
+    )
 
 
 STUDY_COLUMNS = {

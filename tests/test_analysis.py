@@ -218,7 +218,11 @@ def test_figures_show_what_was_measured():
 def test_a_page_is_self_contained_and_escaped():
     table = Table("n < 5", ["what", "share"], [["<b>", "0.5"]])
     html = page(
-        "A & B", "one run", [table], [latency_distribution(requests_frame(by_hand()), hand_summary())], "x = '<'"
+        "A & B",
+        "one run",
+        [table],
+        [latency_distribution(requests_frame(by_hand()), hand_summary())],
+        ("Scenario", "x = '<'"),
     )
     assert "A &amp; B" in html
     assert "n &lt; 5" in html

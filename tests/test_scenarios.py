@@ -141,7 +141,7 @@ BROKEN = [
     ('kind = "poisson", rate = 50', 'kind = "gamma", rate = 5, cv = 0', "workload.arrivals.cv", "cv must be above 0"),
     ('kind = "poisson", rate = 50', 'kind = "poison", rate = 50', "workload.arrivals", "did you mean 'poisson'?"),
     ('kind = "poisson", rate = 50', 'kind = "poisson"', "workload.arrivals", "either a rate or a load; found neither"),
-    ('arrivals = { kind = "poisson", rate = 50 }', "", "workload", "either a trace (a path) or arrivals (a process); found neither"),
+    ('arrivals = { kind = "poisson", rate = 50 }', "", "workload", "needs one of trace (a path), arrivals (a process) and clients; found none of them"),
     ('arrivals = { kind = "poisson", rate = 50 }', 'trace = "none.csv"', "workload.trace", "none.csv: cannot be read"),
     ("duration_s = 2.0", "duration_s = 0", "run.duration_s", "duration_s must be above 0 and finite, not 0"),
     ("duration_s = 2.0\nwarmup_s = 0.5", "", "run.duration_s", "must be given with an arrival process"),
@@ -228,7 +228,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         ("quickstart", {"policy.disciplin": "fifo"}, "--set policy.disciplin: unknown key"),
         ("quickstart", {"seed.x": 1}, "--set seed.x: seed is 1; expected a table"),
         ("quickstart", {"workload.load": -1.0}, "--set workload.load: load must be above 0"),
-        ("psml", {}, "workload: needs either a trace (a path) or arrivals"),
+        ("psml", {}, "workload: needs one of trace (a path), arrivals (a process) and clients"),
     ],
 )
 def test_a_wrong_call_says_so(name, overrides, message):

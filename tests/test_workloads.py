@@ -1,5 +1,6 @@
 """Arrival processes against their laws, the trace reader, and the users."""
 
+import itertools
 import math
 
 import numpy as np
@@ -23,6 +24,7 @@ from workloads import (
     OnOff,
     Pareto,
     Poisson,
+    ServeGenClients,
     Superposition,
     Thinned,
     UniformFeasible,
@@ -189,16 +191,18 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Thinned(1.0, keep=0.0), "keep must be in"),
         (lambda: GammaRefit(window_s=0.0), "window_s must be above 0"),
         (lambda: Users(skew=-1.0), "skew must be at least 0"),
+        (lambda: ServeGenClients("x", rate_scale=0.0), "rate_scale must be above 0"),
+        (lambda: ServeGenClients("x", start_s=-1.0), "start_s must be at least 0"),
         (lambda: Workload(trace="t.csv", limit=0), "limit must be at least 1"),
         (lambda: UniformFeasible(0.5), "headroom must be at least 1"),
         (lambda: FixedSpec(1.5), r"min_accuracy must be in \[0, 1\]"),
         (lambda: FixedSpec(0.5, -1.0), "max_latency_s must be at least 0"),
         (lambda: Users(accounts=0), "accounts must be at least 1"),
-        (Workload, "found neither"),
-        (lambda: Workload(trace="t.csv", arrivals=Poisson(1.0)), "found both"),
+        (Workload, "found none of them"),
+        (lambda: Workload(trace="t.csv", arrivals=Poisson(1.0)), "found trace and arrivals"),
         (lambda: Workload(arrivals=Poisson()), "either a rate or a load; found neither"),
         (lambda: Workload(arrivals=Poisson(1.0), load=0.5), "either a rate or a load; found both"),
-        (lambda: Workload(trace="t.csv", load=0.5), "scale a trace with rate_scale"),
+        (lambda: Workload(trace="t.csv", load=0.5), "scale a trace or clients with rate_scale"),
         (lambda: Workload(trace="t.csv", rate_scale=0.0), "rate_scale must be above 0"),
         (lambda: Workload(trace="t.csv", start_s=5.0, stop_s=5.0), "start_s must be at least 0 and below stop_s"),
         (lambda: Workload(arrivals=Poisson(), load=-0.5), "load must be above 0"),
@@ -264,3 +268,53 @@ def test_what_a_trace_says_of_its_requests_is_kept():
         Users().queries(Events(np.arange(1.0), {"item": np.array([120])}), zoo, 1)
     with pytest.raises(ValueError, match=r"the trace asks for accuracy 1\.5"):
         Users().queries(Events(np.arange(1.0), {"min_accuracy": np.array([1.5])}), zoo, 1)
+
+
+def measured(requests, clients, window_s, windows):
+    """Rate, shares and rate-weighted CV of generated requests, by client and window."""
+    times, accounts = requests.times_s, requests.columns["account"]
+    counts = np.zeros((clients, windows))
+    cv = np.full((clients, windows), np.nan)
+    for client in range(clients):
+        own = times[accounts == client]
+        cut = np.searchsorted(own, np.arange(windows + 1) * window_s)
+        for window, (low, high) in enumerate(itertools.pairwise(cut)):
+            counts[client, window] = high - low
+            if high - low > 30:
+                gaps = np.diff(own[low:high])
+                cv[client, window] = gaps.std() / gaps.mean()
+    return counts, cv
+
+
+def test_measured_clients_run_on_from_window_to_window(tmp_path):
+    """A bursty client restarted in each window would send (cv² - 1) / 2 = 12 requests too many each time."""
+    rows = "".join(f"{600 * k},0.1,5.0,Gamma,0,0\n" for k in range(400))
+    quiet = "".join(f"{600 * k},{0.5 if k % 2 else 0},0.5,{'Weibull' if k % 2 else ''},0,0\n" for k in range(400))
+    (tmp_path / "chunk-0-trace.csv").write_text(rows)
+    (tmp_path / "chunk-1-trace.csv").write_text(quiet)
+    found = []
+    for seed in range(6):
+        requests = ServeGenClients(str(tmp_path)).requests(seed, None)
+        counts, _ = measured(requests, 2, 600.0, 400)
+        assert (np.diff(requests.times_s) >= 0).all()
+        assert counts[1, ::2].sum() == 0
+        assert counts[1].sum() == pytest.approx(0.5 * 600 * 200, rel=0.01)
+        found.append(counts[0].mean())
+    error = np.std(found, ddof=1) / math.sqrt(len(found))
+    assert abs(np.mean(found) - 60) < 3 * error
+    assert error < 2
+    part = ServeGenClients(str(tmp_path), rate_scale=3.0, start_s=1800.0).requests(1, 12_000.0)
+    assert 0 <= part.times_s[0] <= part.times_s[-1] < 12_000
+    assert (part.columns["account"] == 1).sum() == pytest.approx(3 * 0.5 * 6000, rel=0.05)
+
+
+def test_a_generated_population_has_the_published_totals(data_folder):
+    path = data_folder / "traces" / "servegen" / "reason_deepseek-r1_traces.tar.gz"
+    requests = ServeGenClients(str(path)).requests(1, None)
+    counts, cv = measured(requests, 73, 600.0, 144)
+    totals = np.sort(counts.sum(axis=1))[::-1]
+    assert totals.sum() / 86_400 == pytest.approx(16.0, rel=0.03)
+    assert totals[0] / totals.sum() == pytest.approx(0.286, abs=0.02)
+    assert totals[:10].sum() / totals.sum() == pytest.approx(0.677, abs=0.03)
+    known = ~np.isnan(cv)
+    assert (counts[known] * cv[known]).sum() / counts[known].sum() == pytest.approx(2.28, rel=0.15)

@@ -1,6 +1,7 @@
 """What arrives: arrival processes, trace readers, the benign accounts and their specs."""
 
 from workloads.arrivals import ArrivalProcess, Deterministic, Gamma, Pareto, Poisson, Weibull
+from workloads.clients import ServeGenClients
 from workloads.composed import Batches, GammaRefit, Superposition, Thinned
 from workloads.modulated import Diurnal, FlashCrowd, MarkovModulated, OnOff
 from workloads.shape import Shape, shape_of
@@ -23,6 +24,7 @@ __all__ = [
     "Superposition",
     "Thinned",
     "GammaRefit",
+    "ServeGenClients",
     "Trace",
     "TraceError",
     "Events",

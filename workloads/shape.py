@@ -33,7 +33,7 @@ class Shape:
 
     n: int
     span_s: float
-    rate_per_s: float
+    rate_per_s: float | None
     cv: float | None
     peak_to_mean_1s: float | None
     peak_to_mean_60s: float | None
@@ -67,7 +67,7 @@ def shape_of(content: Events | Counts) -> Shape:
     return Shape(
         n=n,
         span_s=span_s,
-        rate_per_s=n / span_s if span_s > 0 else math.nan,
+        rate_per_s=n / span_s if span_s > 0 else None,
         cv=cv,
         peak_to_mean_1s=_peak(binned(base, base_s, 1)),
         peak_to_mean_60s=_peak(binned(base, base_s, 60)),

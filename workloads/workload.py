@@ -10,6 +10,7 @@ from typing import Literal
 
 from sim import stream
 from workloads.arrivals import ArrivalProcess
+from workloads.clients import ServeGenClients
 from workloads.composed import GammaRefit
 from workloads.traces import Events, Trace, read_trace
 from workloads.users import Users
@@ -19,7 +20,8 @@ from workloads.users import Users
 class Workload:
     """Describe the open-loop stream of the benign users.
 
-    Give either a trace file or an arrival process; a process has a rate of its own or is scaled to a load.
+    Give one of a trace file, an arrival process and measured clients; a process has a rate of its own or is scaled to
+    a load.
 
     Attributes:
         trace: path of a trace file, in any format of ``siegelab trace``.
@@ -32,6 +34,7 @@ class Workload:
         spread: how counts and coarse timestamps get times: as a Poisson process (``poisson``) or at equal distances.
         refit: replace the trace by Gamma arrivals fitted to its windows; accounts and specs of the trace are then lost.
         arrivals: the arrival process.
+        clients: measured clients, one account each.
         load: rate as a share of the cluster's capacity for the users' specs without defenses, above 0. The capacity
             depends on the selection policy and on the largest batch: to compare those under the same arrivals give a
             rate.
@@ -48,13 +51,15 @@ class Workload:
     spread: Literal["poisson", "even"] = "poisson"
     refit: GammaRefit | None = None
     arrivals: ArrivalProcess | None = None
+    clients: ServeGenClients | None = None
     load: float | None = None
     users: Users = field(default_factory=Users)
 
     def __post_init__(self) -> None:
-        if (self.trace is None) == (self.arrivals is None):
-            found = "neither" if self.trace is None else "both"
-            raise ValueError(f"needs either a trace (a path) or arrivals (a process); found {found}")
+        given = [name for name in ("trace", "arrivals", "clients") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"needs one of trace (a path), arrivals (a process) and clients; found {found}")
         if not 0 < self.rate_scale < math.inf:
             raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
         if not 0 <= self.start_s < self.stop_s:
@@ -66,8 +71,8 @@ class Workload:
         if self.arrivals is not None and (self.arrivals.rate is None) == (self.load is None):
             found = "neither" if self.load is None else "both"
             raise ValueError(f"arrivals need either a rate or a load; found {found}")
-        if self.trace is not None and self.load is not None:
-            raise ValueError("load scales arrivals; scale a trace with rate_scale")
+        if self.arrivals is None and self.load is not None:
+            raise ValueError("load scales arrivals; scale a trace or clients with rate_scale")
 
     def view(self) -> Trace:
         """Return the trace through this workload's window, rate scale and limit.
@@ -96,6 +101,8 @@ class Workload:
             if self.refit is not None:
                 found = Events(self.refit.times(found.times_s, stream(seed, "refit")), {})
             return found if duration_s is None else found.before(duration_s)
+        if self.clients is not None:
+            return self.clients.requests(seed, duration_s)
         if self.arrivals is None or duration_s is None:
             raise ValueError("an arrival process needs run.duration_s")
         process = self.arrivals if self.load is None else self.arrivals.at_rate(self.load * capacity_per_s())

@@ -1,0 +1,98 @@
+"""A population of measured clients: each account sends by its own process, as ServeGen's clients did."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim import stream
+from workloads.arrivals import Gamma, Renewal, Times, Weibull
+from workloads.traces import Clients, Events, read_servegen
+
+
+@dataclass(frozen=True)
+class ServeGenClients:
+    """Send as the measured clients of a ServeGen archive, one account each.
+
+    In every window a client is a renewal process with the rate, the coefficient of variation and the family that were
+    measured (Xiang et al., ServeGen, 2025). The process runs on from window to window: the rest of a gap goes on at the
+    new rate, since starting afresh would add (cv² - 1) / 2 requests to every window.
+
+    Attributes:
+        path: folder or tar archive of ``chunk-<client>-trace.csv``.
+        rate_scale: factor on every rate, above 0: more requests of each client, in the same time.
+        start_s: where to start, seconds since the first window, at least 0.
+    """
+
+    path: str
+    rate_scale: float = 1.0
+    start_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_scale < math.inf:
+            raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
+        if not 0 <= self.start_s < math.inf:
+            raise ValueError(f"start_s must be at least 0 and finite, not {self.start_s}")
+
+    def requests(self, seed: int, duration_s: float | None) -> Events:
+        """Return the requests of all clients, sorted, with the account of each.
+
+        Args:
+            seed: of the run; every client has a stream of its own.
+            duration_s: seconds from ``start_s``; None for all windows.
+
+        Raises:
+            TraceError: if the archive cannot be read.
+        """
+        clients = read_servegen(Path(self.path))
+        end_s = clients.window_s * clients.rate.shape[1] if duration_s is None else self.start_s + duration_s
+        drawn = [self._client(clients, row, seed, end_s) for row in range(len(clients.rate))]
+        times = np.concatenate(drawn)
+        accounts = np.repeat(np.arange(len(drawn), dtype=np.int32), [len(part) for part in drawn])
+        order = np.argsort(times, kind="stable")
+        return Events(times[order] - self.start_s, {"account": accounts[order]})
+
+    def _client(self, clients: Clients, row: int, seed: int, end_s: float) -> Times:
+        """Return the times of one client in [start, end), from the process that runs through all its windows."""
+        rng = stream(seed, f"client/{row}")
+        parts = [np.empty(0)]
+        rest = -1.0  # what is left of the current gap, in mean gaps; below 0 before the first window
+        first, last = int(self.start_s // clients.window_s), math.ceil(end_s / clients.window_s)
+        for window in range(first, min(last, clients.rate.shape[1])):
+            expected = clients.rate[row, window] * self.rate_scale * clients.window_s
+            if expected <= 0 or not clients.family[row, window]:
+                continue
+            process = _process(clients.family[row, window], clients.cv[row, window])
+            if rest < 0:
+                rest = _equilibrium(process, rng)
+            places, rest = _run(process, rng, rest, expected)
+            parts.append((window + places / expected) * clients.window_s)
+        times = np.concatenate(parts)
+        return times[np.searchsorted(times, self.start_s) : np.searchsorted(times, end_s)]
+
+
+def _process(family: int, cv: float) -> Renewal:
+    bounded = min(max(cv, 0.05), 50.0)
+    return Gamma(1.0, cv=bounded) if family == 1 else Weibull(1.0, cv=bounded)
+
+
+def _equilibrium(process: Renewal, rng: np.random.Generator) -> float:
+    """Draw how far the next arrival is when a long-running process is first looked at, in mean gaps."""
+    gaps = process.gaps(rng, 4096)
+    return float(rng.random() * rng.choice(gaps, p=gaps / gaps.sum()))
+
+
+def _run(process: Renewal, rng: np.random.Generator, rest: float, expected: float) -> tuple[Times, float]:
+    """Return the arrivals in a window of ``expected`` mean gaps, as places in it, and what is left of the last gap."""
+    if rest >= expected:
+        return np.empty(0), rest - expected
+    cv = getattr(process, "cv", 1.0)
+    block = int(expected + 4 * cv * math.sqrt(expected)) + 8
+    places = np.array([rest])
+    while places[-1] < expected:
+        places = np.concatenate([places, places[-1] + np.cumsum(process.gaps(rng, block))])
+    inside = int(np.searchsorted(places, expected))
+    return places[:inside], float(places[inside] - expected)
