@@ -29,7 +29,7 @@ from sim import (
     WorkerGroup,
 )
 from sim.contracts import Choose, Part
-from workloads import ArrivalProcess, SpecLaw
+from workloads import ArrivalProcess, ItemLaw, SpecLaw
 from zoo import AnswerTable, DataSet, Variant, Zoo, affine_law
 
 SEED = 20_260
@@ -245,6 +245,17 @@ def _check_spec_law(part: SpecLaw) -> None:
     assert ((accuracy >= 0) & (accuracy <= 1) & (latency_s >= 0)).all(), f"{type(part).__name__} leaves the range"
 
 
+def _check_item_law(part: ItemLaw) -> None:
+    name = type(part).__name__
+    zoo = example_zoo()
+    items = part.draw(zoo, np.random.default_rng(SEED), QUERIES)
+    assert np.array_equal(items, part.draw(zoo, np.random.default_rng(SEED), QUERIES)), f"{name} ignores its generator"
+    assert zoo.answers is not None
+    assert np.isin(items, zoo.answers.data.pool).all(), f"{name} sends items that are not in the pool"
+    bare = part.draw(Zoo("bare", zoo.variants), np.random.default_rng(SEED), 3)
+    assert bare.tolist() == [-1] * 3, f"{name} must send -1 where there is no data set"
+
+
 def _check_adversary(part: Adversary) -> None:
     name = type(part).__name__
     limited = dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=60), start_s=0.5)
@@ -273,5 +284,6 @@ _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     Jitter: _check_jitter,
     ArrivalProcess: _check_arrivals,
     SpecLaw: _check_spec_law,
+    ItemLaw: _check_item_law,
     Adversary: _check_adversary,
 }

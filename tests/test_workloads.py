@@ -13,6 +13,7 @@ from scipy import stats
 from experiments.conformance import example_zoo
 from workloads import (
     Batches,
+    Correlated,
     Deterministic,
     Diurnal,
     Events,
@@ -20,17 +21,22 @@ from workloads import (
     FlashCrowd,
     Gamma,
     GammaRefit,
+    ItemsOfLabels,
     MarkovModulated,
     OnOff,
     Pareto,
     Poisson,
+    Products,
     ServeGenClients,
     Superposition,
     Thinned,
     UniformFeasible,
+    UserClass,
     Users,
     Weibull,
+    WithInfeasible,
     Workload,
+    ZipfItems,
 )
 from workloads.arrivals import weibull_shape
 
@@ -190,6 +196,15 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Superposition(parts=(Poisson(),)), "parts must be at least one process, each with a rate"),
         (lambda: Thinned(1.0, keep=0.0), "keep must be in"),
         (lambda: GammaRefit(window_s=0.0), "window_s must be above 0"),
+        (lambda: Correlated(correlation=1.5), "correlation must be in"),
+        (lambda: Correlated(headroom=0.0), "headroom must be at least 1"),
+        (lambda: Products(of=()), "of must be at least one law"),
+        (lambda: Products(weights=(1.0, 2.0)), "weights must be one number of at least 0 for each law"),
+        (lambda: Products(weights=(0.0,)), "weights must be"),
+        (lambda: WithInfeasible(share=1.5), "share must be in"),
+        (lambda: ZipfItems(exponent=-1.0), "exponent must be at least 0"),
+        (lambda: ItemsOfLabels(labels=()), "labels must be at least one"),
+        (lambda: UserClass(weight=0.0), "weight must be above 0"),
         (lambda: Users(skew=-1.0), "skew must be at least 0"),
         (lambda: ServeGenClients("x", rate_scale=0.0), "rate_scale must be above 0"),
         (lambda: ServeGenClients("x", start_s=-1.0), "start_s must be at least 0"),
@@ -318,3 +333,63 @@ def test_a_generated_population_has_the_published_totals(data_folder):
     assert totals[:10].sum() / totals.sum() == pytest.approx(0.677, abs=0.03)
     known = ~np.isnan(cv)
     assert (counts[known] * cv[known]).sum() / counts[known].sum() == pytest.approx(2.28, rel=0.15)
+
+
+def test_correlated_specs_are_feasible_and_go_together():
+    zoo, n = front_zoo(4), 20_000
+    for correlation in (-0.8, 0.0, 0.8):
+        accuracy, latency_s = Correlated(correlation).draw(zoo, np.random.default_rng(1), n)
+        assert zoo.feasible.counts[zoo.feasible.cell(accuracy, latency_s)].min() >= 1
+        low, high = zoo.accuracies.min() - 0.1, zoo.accuracies.max()
+        assert stats.kstest(accuracy, stats.uniform(low, high - low).cdf).pvalue > 1e-3
+        # Rank of the latency within what is feasible at that accuracy, against the rank of the accuracy.
+        order = np.argsort(zoo.accuracies)
+        least_s = zoo.latencies_s[order][zoo.accuracies[order].searchsorted(accuracy)]
+        rank = (latency_s - least_s) / (1.25 * zoo.latencies_s.max() - least_s)
+        expected = 6 / math.pi * math.asin(correlation / 2)  # Spearman's of a Gaussian copula
+        assert stats.spearmanr(accuracy, rank).statistic == pytest.approx(expected, abs=0.03)
+
+
+def test_products_and_infeasible_shares():
+    zoo, n = front_zoo(3), 20_000
+    law = Products(of=(FixedSpec(0.6, 0.01), FixedSpec(0.8, 0.5)), weights=(3.0, 1.0))
+    accuracy, latency_s = law.draw(zoo, np.random.default_rng(1), n)
+    assert stats.binomtest(int((accuracy == 0.6).sum()), n, 0.75).pvalue > 1e-3
+    assert ((latency_s == 0.01) == (accuracy == 0.6)).all()
+    for share in (0.0, 0.25, 1.0):
+        accuracy, latency_s = WithInfeasible(law, share).draw(zoo, np.random.default_rng(2), n)
+        infeasible = zoo.feasible.counts[zoo.feasible.cell(accuracy, latency_s)] == 0
+        assert stats.binomtest(int(infeasible.sum()), n, share).pvalue > 1e-3
+
+
+def test_items_by_popularity_and_by_label():
+    zoo, n = example_zoo(), 20_000
+    pool, labels = zoo.answers.data.pool, zoo.answers.data.labels
+    items = ZipfItems(1.0).draw(zoo, np.random.default_rng(1), n)
+    weights = 1 / np.arange(1, len(pool) + 1)
+    counts = np.bincount(items, minlength=120)[pool]
+    assert stats.chisquare(counts, n * weights / weights.sum()).pvalue > 1e-3
+    some = ItemsOfLabels((1, 3)).draw(zoo, np.random.default_rng(1), n)
+    assert set(labels[some].tolist()) == {1, 3}
+    with pytest.raises(ValueError, match=r"no item of the pool has a label in \[9\]; the labels are 0 to 3"):
+        ItemsOfLabels((9,)).draw(zoo, np.random.default_rng(1), n)
+    assert set(ZipfItems().draw(front_zoo(), np.random.default_rng(1), 5).tolist()) == {-1}
+
+
+def test_classes_hold_accounts_by_weight_and_give_each_query_its_law():
+    zoo, n = example_zoo(), 20_000
+    classes = {
+        "interactive": UserClass(1.0, FixedSpec(0.6, 0.01)),
+        "batch": UserClass(3.0, FixedSpec(0.9, 1.0), ItemsOfLabels((2,))),
+    }
+    users = Users(accounts=4000, classes=classes)
+    which = users.class_of(4000, seed=1)
+    assert stats.binomtest(int((which == 1).sum()), 4000, 0.75).pvalue > 1e-3
+    arrivals = users.queries(Events(np.arange(n) * 1.0, {}), zoo, seed=1)
+    batch = which[arrivals.account] == 1
+    assert (arrivals.min_accuracy[batch] == 0.9).all()
+    assert (arrivals.max_latency_s[~batch] == 0.01).all()
+    assert set(zoo.answers.data.labels[arrivals.item[batch]].tolist()) == {2}
+    assert len(set(zoo.answers.data.labels[arrivals.item[~batch]].tolist())) == 4
+    accuracy, _ = users.sample_specs(zoo, 1, 10_000)
+    assert (accuracy == 0.9).mean() == pytest.approx(0.75, abs=0.03)

@@ -3,10 +3,12 @@
 from workloads.arrivals import ArrivalProcess, Deterministic, Gamma, Pareto, Poisson, Weibull
 from workloads.clients import ServeGenClients
 from workloads.composed import Batches, GammaRefit, Superposition, Thinned
+from workloads.items import ItemLaw, ItemsOfLabels, UniformItems, ZipfItems
 from workloads.modulated import Diurnal, FlashCrowd, MarkovModulated, OnOff
 from workloads.shape import Shape, shape_of
+from workloads.specs import Correlated, FixedSpec, Products, SpecLaw, UniformFeasible, WithInfeasible
 from workloads.traces import Events, Trace, TraceError, read_servegen, read_trace
-from workloads.users import FixedSpec, SpecLaw, UniformFeasible, Users, draw_items
+from workloads.users import UserClass, Users
 from workloads.workload import Workload
 
 __all__ = [
@@ -34,8 +36,15 @@ __all__ = [
     "shape_of",
     "SpecLaw",
     "UniformFeasible",
+    "Correlated",
     "FixedSpec",
+    "Products",
+    "WithInfeasible",
+    "ItemLaw",
+    "UniformItems",
+    "ZipfItems",
+    "ItemsOfLabels",
+    "UserClass",
     "Users",
-    "draw_items",
     "Workload",
 ]
