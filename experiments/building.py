@@ -48,22 +48,36 @@ def build(scenario: Scenario) -> Experiment:
     served = build_zoo(scenario)
     operator = _operator(scenario)
     duration_s = scenario.run.duration_s
+    workload = scenario.workload
+    source = next(name for name in ("trace", "clients", "arrivals") if getattr(workload, name) is not None)
     requests = _at(
-        ("workload", "trace"),
-        lambda: scenario.workload.requests(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
+        ("workload", source),
+        lambda: workload.requests(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
     )
     arrivals = _at(
         ("workload", "users", "spec"), lambda: scenario.workload.users.queries(requests, served, scenario.seed)
     )
+    users = scenario.workload.closed_loop
     budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
-    cluster = Cluster(served, scenario.cluster, operator, arrivals, closed_loop=budgets, seed=scenario.seed)
+    cluster = Cluster(
+        served,
+        scenario.cluster,
+        operator,
+        arrivals,
+        closed_loop=budgets + users.count * users.max_queries,
+        seed=scenario.seed,
+    )
     last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
     accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
     cluster.closes_s = last_arrival_s if duration_s is None else math.inf
     campaigns = tuple(
-        Campaign(name, adversary, accounts + number, served, scenario.seed)
+        Campaign(name, adversary, accounts + users.count + number, served, scenario.seed)
         for number, (name, adversary) in enumerate(scenario.adversary.items())
     )
+    for number in range(users.count):
+        name = f"user/{number}"
+        client = cluster.client(name, accounts + number, users.max_queries)
+        cluster.env.process(users.user(client, served, stream(scenario.seed, name)))
     for campaign in campaigns:
         campaign.launch(cluster)
     return Experiment(scenario, cluster, campaigns, last_arrival_s)

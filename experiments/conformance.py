@@ -29,7 +29,7 @@ from sim import (
     WorkerGroup,
 )
 from sim.contracts import Choose, Part
-from workloads import ArrivalProcess, ItemLaw, SpecLaw
+from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
 from zoo import AnswerTable, DataSet, Variant, Zoo, affine_law
 
 SEED = 20_260
@@ -245,6 +245,18 @@ def _check_spec_law(part: SpecLaw) -> None:
     assert ((accuracy >= 0) & (accuracy <= 1) & (latency_s >= 0)).all(), f"{type(part).__name__} leaves the range"
 
 
+def _check_population(part: Population) -> None:
+    name = type(part).__name__
+    requests = part.requests(SEED, 50.0)
+    again = part.requests(SEED, 50.0)
+    assert np.array_equal(requests.times_s, again.times_s), f"{name} is not determined by its seed"
+    assert (np.diff(requests.times_s) >= 0).all(), f"{name} is not sorted"
+    assert "account" in requests.columns, f"{name} does not say which account sends"
+    if len(requests):
+        assert requests.times_s[0] >= 0, f"{name} starts before 0"
+        assert requests.times_s[-1] < 50.0, f"{name} goes on after the end"
+
+
 def _check_item_law(part: ItemLaw) -> None:
     name = type(part).__name__
     zoo = example_zoo()
@@ -285,5 +297,6 @@ _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     ArrivalProcess: _check_arrivals,
     SpecLaw: _check_spec_law,
     ItemLaw: _check_item_law,
+    Population: _check_population,
     Adversary: _check_adversary,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -72,6 +72,8 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     timings["simulate"] = clock()
     attackers = {campaign.account: campaign.name for campaign in experiment.campaigns}
     record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=attackers)
+    if scenario.run.duration_s is None and len(record.delivered_s):
+        record = replace(record, horizon_s=float(np.nanmax(record.delivered_s)))
     attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
     timings["judge"] = clock()
     defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]

@@ -1,7 +1,8 @@
 """What arrives: arrival processes, trace readers, the benign accounts and their specs."""
 
 from workloads.arrivals import ArrivalProcess, Deterministic, Gamma, Pareto, Poisson, Weibull
-from workloads.clients import ServeGenClients
+from workloads.clients import Population, ServeGenClients, ZipfAccounts
+from workloads.closed_loop import ClosedLoop
 from workloads.composed import Batches, GammaRefit, Superposition, Thinned
 from workloads.items import ItemLaw, ItemsOfLabels, UniformItems, ZipfItems
 from workloads.modulated import Diurnal, FlashCrowd, MarkovModulated, OnOff
@@ -26,7 +27,10 @@ __all__ = [
     "Superposition",
     "Thinned",
     "GammaRefit",
+    "Population",
     "ServeGenClients",
+    "ZipfAccounts",
+    "ClosedLoop",
     "Trace",
     "TraceError",
     "Events",

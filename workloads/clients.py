@@ -1,20 +1,74 @@
-"""A population of measured clients: each account sends by its own process, as ServeGen's clients did."""
+"""Populations whose accounts each send by a process of their own: by Zipf's law, or as ServeGen's clients did."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sim import stream
-from workloads.arrivals import Gamma, Renewal, Times, Weibull
+from sim.contracts import Part
+from workloads.arrivals import ArrivalProcess, Gamma, Renewal, Times, Weibull
 from workloads.traces import Clients, Events, read_servegen
 
 
+class Population(Part):
+    """Send as a number of accounts, each by its own process."""
+
+    @abstractmethod
+    def requests(self, seed: int, duration_s: float | None) -> Events:
+        """Return the requests of all accounts, sorted, with the account of each.
+
+        Args:
+            seed: of the run; every account has a stream of its own.
+            duration_s: seconds; None for as long as the population is known.
+        """
+
+
 @dataclass(frozen=True)
-class ServeGenClients:
+class ZipfAccounts(Population):
+    """Send as accounts whose rates follow Zipf's law, each with the same kind of process.
+
+    Attributes:
+        rate: of all accounts together, requests a second, above 0.
+        accounts: how many, at least 1.
+        skew: exponent of Zipf's law, at least 0.
+        of: the process of each; its own rate is not used.
+    """
+
+    kind = "zipf"
+    rate: float
+    accounts: int = 50
+    skew: float = 1.0
+    of: ArrivalProcess = field(default_factory=lambda: Gamma(cv=2.0))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"rate must be above 0 and finite, not {self.rate}")
+        if self.accounts < 1:
+            raise ValueError(f"accounts must be at least 1, not {self.accounts}")
+        if not 0 <= self.skew < math.inf:
+            raise ValueError(f"skew must be at least 0 and finite, not {self.skew}")
+
+    def requests(self, seed: int, duration_s: float | None) -> Events:
+        """Return the requests of all accounts, sorted, with the account of each.
+
+        Raises:
+            ValueError: without a duration.
+        """
+        if duration_s is None:
+            raise ValueError("accounts by Zipf's law need run.duration_s")
+        weights = np.arange(1, self.accounts + 1, dtype=np.float64) ** -self.skew
+        rates = self.rate * weights / weights.sum()
+        processes = [self.of.at_rate(float(rate)) for rate in rates]
+        return _merged([p.times(stream(seed, f"client/{k}"), duration_s) for k, p in enumerate(processes)])
+
+
+@dataclass(frozen=True)
+class ServeGenClients(Population):
     """Send as the measured clients of a ServeGen archive, one account each.
 
     In every window a client is a renewal process with the rate, the coefficient of variation and the family that were
@@ -27,6 +81,7 @@ class ServeGenClients:
         start_s: where to start, seconds since the first window, at least 0.
     """
 
+    kind = "servegen"
     path: str
     rate_scale: float = 1.0
     start_s: float = 0.0
@@ -50,10 +105,8 @@ class ServeGenClients:
         clients = read_servegen(Path(self.path))
         end_s = clients.window_s * clients.rate.shape[1] if duration_s is None else self.start_s + duration_s
         drawn = [self._client(clients, row, seed, end_s) for row in range(len(clients.rate))]
-        times = np.concatenate(drawn)
-        accounts = np.repeat(np.arange(len(drawn), dtype=np.int32), [len(part) for part in drawn])
-        order = np.argsort(times, kind="stable")
-        return Events(times[order] - self.start_s, {"account": accounts[order]})
+        merged = _merged(drawn)
+        return Events(merged.times_s - self.start_s, merged.columns)
 
     def _client(self, clients: Clients, row: int, seed: int, end_s: float) -> Times:
         """Return the times of one client in [start, end), from the process that runs through all its windows."""
@@ -72,6 +125,14 @@ class ServeGenClients:
             parts.append((window + places / expected) * clients.window_s)
         times = np.concatenate(parts)
         return times[np.searchsorted(times, self.start_s) : np.searchsorted(times, end_s)]
+
+
+def _merged(drawn: list[Times]) -> Events:
+    """Merge the sorted times of accounts into one stream."""
+    times = np.concatenate(drawn)
+    accounts = np.repeat(np.arange(len(drawn), dtype=np.int32), [len(part) for part in drawn])
+    order = np.argsort(times, kind="stable")
+    return Events(times[order], {"account": accounts[order]})
 
 
 def _process(family: int, cv: float) -> Renewal:

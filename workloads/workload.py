@@ -10,7 +10,8 @@ from typing import Literal
 
 from sim import stream
 from workloads.arrivals import ArrivalProcess
-from workloads.clients import ServeGenClients
+from workloads.clients import Population
+from workloads.closed_loop import ClosedLoop
 from workloads.composed import GammaRefit
 from workloads.traces import Events, Trace, read_trace
 from workloads.users import Users
@@ -20,8 +21,8 @@ from workloads.users import Users
 class Workload:
     """Describe the open-loop stream of the benign users.
 
-    Give one of a trace file, an arrival process and measured clients; a process has a rate of its own or is scaled to
-    a load.
+    Give one of a trace file, an arrival process and accounts of their own; a process has a rate of its own or is scaled
+    to a load.
 
     Attributes:
         trace: path of a trace file, in any format of ``siegelab trace``.
@@ -34,11 +35,12 @@ class Workload:
         spread: how counts and coarse timestamps get times: as a Poisson process (``poisson``) or at equal distances.
         refit: replace the trace by Gamma arrivals fitted to its windows; accounts and specs of the trace are then lost.
         arrivals: the arrival process.
-        clients: measured clients, one account each.
+        clients: accounts that each send by a process of their own.
         load: rate as a share of the cluster's capacity for the users' specs without defenses, above 0. The capacity
             depends on the selection policy and on the largest batch: to compare those under the same arrivals give a
             rate.
         users: who sends.
+        closed_loop: users who wait for their answers, beside the stream.
     """
 
     trace: str | None = None
@@ -51,9 +53,10 @@ class Workload:
     spread: Literal["poisson", "even"] = "poisson"
     refit: GammaRefit | None = None
     arrivals: ArrivalProcess | None = None
-    clients: ServeGenClients | None = None
+    clients: Population | None = None
     load: float | None = None
     users: Users = field(default_factory=Users)
+    closed_loop: ClosedLoop = field(default_factory=ClosedLoop)
 
     def __post_init__(self) -> None:
         given = [name for name in ("trace", "arrivals", "clients") if getattr(self, name) is not None]
