@@ -162,6 +162,7 @@ def trace_command(
     ] = None,
     window: Annotated[str | None, typer.Option(metavar="START:STOP", help="Seconds since the first row.")] = None,
     rate_scale: Annotated[float, typer.Option(help="How many times the rate, by compressing time.")] = 1.0,
+    keep: Annotated[float, typer.Option(help="Share of the requests that is kept, by chance.")] = 1.0,
     limit: Annotated[int | None, typer.Option(help="Most requests, the first ones.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write what the simulation would see: .parquet or .csv.")] = None,
     page: Annotated[Path | None, typer.Option(help="Interactive page; results/trace-NAME.html by default.")] = None,
@@ -182,7 +183,10 @@ def trace_command(
         view = tracing.open_trace(file, kind, on_error).window(*_window(window))
         if not rate_scale > 0:
             raise ResultsError(f"--rate-scale: found {rate_scale:g}; expected a number above 0")
-        view = view.scaled(rate_scale) if limit is None else view.scaled(rate_scale).first(limit)
+        if not 0 < keep <= 1:
+            raise ResultsError(f"--keep: found {keep:g}; expected a share in (0, 1]")
+        view = view.scaled(rate_scale).thinned(keep)
+        view = view if limit is None else view.first(limit)
         content = tracing.seen(view, seed, spread)
         if not len(content):
             raise ResultsError(f"{file}: no request in the window; expected at least one")

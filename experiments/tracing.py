@@ -34,7 +34,7 @@ def open_trace(path: Path, kind: str | None, on_error: str) -> Trace:
 
 def whole(trace: Trace) -> bool:
     """Return whether a view shows its file as it is."""
-    return (trace.start_s, trace.stop_s, trace.rate_scale, trace.limit) == (0.0, np.inf, 1.0, None)
+    return (trace.start_s, trace.stop_s, trace.rate_scale, trace.keep, trace.limit) == (0.0, np.inf, 1.0, 1.0, None)
 
 
 def seen(trace: Trace, seed: int, spread: str) -> Events | Counts:
@@ -89,7 +89,8 @@ def trace_page(trace: Trace, content: Events | Counts, shape: Shape, fits: list[
     if len(accounts) > 1:
         figures.append(accounts_by_share(accounts))
     limit = "no limit" if trace.limit is None else f"the first {trace.limit:,} requests"
-    view = f"{trace.start_s:g} s to {trace.stop_s:g} s of the file, rate scale {trace.rate_scale:g}, {limit}"
+    scales = f"rate scale {trace.rate_scale:g}, {trace.keep:.0%} kept, {limit}"
+    view = f"{trace.start_s:g} s to {trace.stop_s:g} s of the file, {scales}"
     note = trace.spread_note or "Times as the file tells them."
     return page(f"Trace: {trace.path.name}", note, statistics_table(trace, shape, fits), figures, ("View", view))
 

@@ -84,6 +84,21 @@ def test_the_report_of_a_study_opens_too(tmp_path):
     assert f"<td>{folder.cells[1].estimate('goodput')}</td>" in dom
 
 
+def test_the_page_of_a_trace_opens_too(tmp_path):
+    from typer.testing import CliRunner
+
+    from experiments.cli import app
+
+    rows = "".join(f"{k * 0.37:.3f},{k % 7}\n" for k in range(2000))
+    (tmp_path / "own.csv").write_text("sent_s,account\n" + rows)
+    page = tmp_path / "page.html"
+    assert CliRunner().invoke(app, ["trace", str(tmp_path / "own.csv"), "--page", str(page)]).exit_code == 0
+    dom, console, urls = open_page(page, tmp_path)
+    assert console == []
+    assert urls == []
+    assert dom.count('class="main-svg"') >= 4
+
+
 def test_this_test_would_notice(tmp_path):
     page = tmp_path / "bad.html"
     page.write_text('<script>console.error("broken"); fetch("http://127.0.0.1:9/x").catch(() => 0)</script>')

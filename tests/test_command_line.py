@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -224,7 +225,7 @@ def test_init_writes_a_commented_scenario_that_runs(folder):
 
 def test_help_names_every_command():
     shown = call("--help").output
-    for command in ("run", "sweep", "plot", "report", "zoo", "scenarios", "init"):
+    for command in ("run", "sweep", "plot", "report", "trace", "zoo", "scenarios", "init"):
         assert f" {command} " in shown
 
 
@@ -235,6 +236,116 @@ def test_the_progress_bar_is_for_terminals_and_long_runs():
         progress(0.5)
     shown = subprocess.run([*PROGRAM, "scenarios"], capture_output=True, text=True, check=True)
     assert shown.stderr == ""
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+VIDUR = "arrived_at,num_prefill_tokens,num_decode_tokens\n"
+
+
+@pytest.fixture
+def trace(folder):
+    times = np.cumsum(np.random.default_rng(1).exponential(0.1, 3000))
+    (folder / "t.csv").write_text(VIDUR + "".join(f"{t:.6f},1,1\n" for t in times))
+    return folder / "t.csv"
+
+
+def test_a_trace_is_described_as_a_table_and_a_page(trace, folder):
+    done = call("trace", "t.csv")
+    assert done.exit_code == 0, done.output
+    assert "t.csv: format vidur" in done.output
+    assert "Families fitted to the gaps" in done.output
+    assert "page: results/trace-t.html" in done.output
+    text = (folder / "results" / "trace-t.html").read_text()
+    for figure in ("Rate over time", "Gaps and fitted families", "Burstiness over time scales"):
+        assert figure in text
+
+
+def test_a_trace_as_json_has_the_promised_keys(trace):
+    found = json.loads(call("trace", "t.csv", "--json").stdout)
+    promised = [
+        "n",
+        "span_s",
+        "rate_per_s",
+        "cv",
+        "peak_to_mean_1s",
+        "peak_to_mean_60s",
+        "idc_1s",
+        "idc_10s",
+        "idc_60s",
+        "hurst",
+    ]
+    assert set(promised) <= set(found)
+    assert found["n"] == 3000
+    assert found["cv"] == pytest.approx(1.0, abs=0.1)
+    # Weibull and Gamma hold the exponential law, so the best fit is close to it.
+    assert found["fits"][0]["ks"] < 0.03
+    assert {fit["family"] for fit in found["fits"]} == {"exponential", "gamma", "weibull", "lognormal", "pareto"}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_what_the_simulation_would_see_is_written_and_reads_back(trace, folder, suffix):
+    view = ["--window", "60:180", "--rate-scale", "20", "--limit", "500"]
+    done = call("trace", "t.csv", *view, "--out", f"seen.{suffix}", "--page", "p.html", "--json")
+    found = json.loads(done.stdout)
+    assert found["n"] == 500
+    again = json.loads(call("trace", f"seen.{suffix}", "--page", "q.html", "--json").stdout)
+    assert again["format"] == "siegelab"
+    assert again["rate_per_s"] == pytest.approx(found["rate_per_s"])
+    assert again["span_s"] < 6
+
+
+def test_counts_and_accounts_have_their_figures(folder):
+    (folder / "w.csv").write_text(
+        "period,count\n" + "".join(f"1998-05-01 00:{m:02}:00,{60 + 7 * (m % 5)}\n" for m in range(60))
+    )
+    found = json.loads(call("trace", "w.csv", "--json").stdout)
+    assert (found["cv"], found["idc_1s"], found["fits"]) == (None, None, [])
+    assert found["idc_60s"] is not None
+    assert "Gaps and fitted" not in (folder / "results" / "trace-w.html").read_text()
+    assert call("trace", "w.csv", "--window", "0:600", "--spread", "even").exit_code == 0
+    (folder / "own.csv").write_text("sent_s,account\n" + "".join(f"{k},{k % 3}\n" for k in range(30)))
+    assert call("trace", "own.csv").exit_code == 0
+    assert "Accounts by share, 3 active" in (folder / "results" / "trace-own.html").read_text()
+
+
+def test_servegen_clients_and_skipped_rows_are_described(folder):
+    (folder / "clients").mkdir()
+    for client in range(3):
+        rows = "".join(f"{600 * k},{client + 1},1.5,Gamma,0,0\n" for k in range(40))
+        (folder / "clients" / f"chunk-{client}-trace.csv").write_text(rows)
+    found = json.loads(call("trace", "clients", "--json").stdout)
+    assert (found["accounts"], found["rate_per_s"], found["top_share"]) == (3, 6.0, 0.5)
+    (folder / "bad.csv").write_text(VIDUR + "1,1,1\nx,1,1\n2,1,1\n")
+    done = call("trace", "bad.csv", "--on-error", "skip")
+    assert "1 bad rows skipped, the first: bad.csv:3: column arrived_at: found 'x'" in done.output
+    assert json.loads(call("trace", "bad.csv", "--on-error", "skip", "--json").stdout)["skipped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.csv"], "none.csv: cannot be read"),
+        (["small.toml"], "expected one of the formats azure-llm"),
+        (["t.csv", "--format", "burst"], "format 'burst' is not known"),
+        (["t.csv", "--window", "5"], "--window: found '5'; expected START:STOP"),
+        (["t.csv", "--window", "a:b"], "--window: found 'a:b'"),
+        (["t.csv", "--window", "1e6:"], "no request in the window"),
+        (["t.csv", "--rate-scale", "0"], "--rate-scale: found 0; expected a number above 0"),
+        (["t.csv", "--keep", "2"], "--keep: found 2; expected a share in (0, 1]"),
+        (["t.csv", "--on-error", "ignore"], "--on-error: found 'ignore'; allowed: stop, skip"),
+        (["t.csv", "--spread", "wide"], "--spread: found 'wide'; allowed: poisson, even"),
+        (["t.csv", "--out", "x.xlsx"], "--out x.xlsx: found suffix '.xlsx'; allowed: .parquet, .csv"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_look_at_a_trace_gets_one_line(trace, folder, arguments, message):
+    before = sorted(folder.rglob("*"))
+    done = call("trace", *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(folder.rglob("*")) == before
 
 
 # --- whole or not at all ----------------------------------------------------------------------------------------------

@@ -260,6 +260,19 @@ def test_a_view_keeps_what_filtering_keeps_in_any_order(tmp_path_factory, ticks,
         assert view.requests(1).times_s.tolist() == ((kept - start_s) / scale).tolist()
 
 
+def test_thinning_keeps_a_share_by_chance_and_windows_change_nothing(tmp_path):
+    from scipy import stats
+
+    counted = read_trace(write(tmp_path, " ".join(["40"] * 500)))
+    listed = read_trace(write(tmp_path, "sent_s\n" + "\n".join(str(k / 8) for k in range(20_000)), "own.csv"))
+    for trace in (counted, listed):
+        times = trace.thinned(0.3).requests(2).times_s
+        assert stats.binomtest(len(times), 20_000, 0.3).pvalue > 1e-3
+        part = trace.window(100.0, 300.0).thinned(0.3).requests(2).times_s + 100.0
+        assert part == pytest.approx(times[(times >= 100) & (times < 300)])
+        assert np.isin(np.round(times, 9), np.round(trace.requests(2).times_s, 9)).all() or trace is counted
+
+
 # --- hostile files ----------------------------------------------------------------------------------------------------
 
 VIDUR = "arrived_at,num_prefill_tokens,num_decode_tokens\n"

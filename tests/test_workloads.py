@@ -39,6 +39,7 @@ from workloads import (
     ZipfItems,
 )
 from workloads.arrivals import weibull_shape
+from workloads.fits import fit_gaps
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,7 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Users(skew=-1.0), "skew must be at least 0"),
         (lambda: ServeGenClients("x", rate_scale=0.0), "rate_scale must be above 0"),
         (lambda: ServeGenClients("x", start_s=-1.0), "start_s must be at least 0"),
+        (lambda: Workload(trace="t.csv", keep=0.0), r"keep must be in \(0, 1\]"),
         (lambda: Workload(trace="t.csv", limit=0), "limit must be at least 1"),
         (lambda: UniformFeasible(0.5), "headroom must be at least 1"),
         (lambda: FixedSpec(1.5), r"min_accuracy must be in \[0, 1\]"),
@@ -393,3 +395,32 @@ def test_classes_hold_accounts_by_weight_and_give_each_query_its_law():
     assert len(set(zoo.answers.data.labels[arrivals.item[~batch]].tolist())) == 4
     accuracy, _ = users.sample_specs(zoo, 1, 10_000)
     assert (accuracy == 0.9).mean() == pytest.approx(0.75, abs=0.03)
+
+
+def test_fits_recover_the_family_that_drew_the_gaps():
+    rng = np.random.default_rng(9)
+    drawn = {
+        "exponential": rng.exponential(0.5, 20_000),
+        "gamma": rng.gamma(0.3, 2.0, 20_000),
+        "weibull": 0.4 * rng.weibull(0.6, 20_000),
+        "lognormal": rng.lognormal(-1.0, 1.5, 20_000),
+        "pareto": 0.2 * (1 + rng.pareto(1.7, 20_000)),
+    }
+    true = {
+        "exponential": (0.5,),
+        "gamma": (0.3, 2.0),
+        "weibull": (0.6, 0.4),
+        "lognormal": (1.5, math.exp(-1)),
+        "pareto": (1.7, 0.2),
+    }
+    for family, gaps in drawn.items():
+        fits = {fit.family: fit for fit in fit_gaps(gaps)}
+        assert fits[family].parameters == pytest.approx(true[family], rel=0.05)
+        assert fits[family].ks < 0.015
+        assert fits[family].ks <= min(fit.ks for fit in fits.values()) + 0.005
+        middle = np.median(gaps)
+        assert fits[family].survival(np.array([middle])) == pytest.approx([0.5], abs=0.02)
+    assert fit_gaps(np.ones(100)) == []
+    assert fit_gaps(np.arange(5.0)) == []
+    nearly = np.tile([0.37, 0.37 + 1e-12], 500)
+    assert all(math.isfinite(fit.ks) for fit in fit_gaps(nearly))

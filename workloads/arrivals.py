@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -71,22 +72,18 @@ class Renewal(ArrivalProcess):
         """Draw ``n`` gaps with mean 1, shape (n,)."""
 
     def times(self, rng: np.random.Generator, duration_s: float) -> Times:
-        """Draw the arrivals in blocks, into one array that is grown where it has to be."""
-        rate = self.mean_rate
-        expected = rate * duration_s
-        result = np.empty(int(expected + 6 * math.sqrt(expected)) + GAPS_PER_BLOCK)
-        n, last_s = 0, 0.0
-        while last_s < duration_s:
+        """Draw the arrivals in blocks."""
+        return gathered(self._blocks(rng, self.mean_rate), duration_s, self.mean_rate * duration_s)
+
+    def _blocks(self, rng: np.random.Generator, rate: float) -> Iterator[Times]:
+        last_s = 0.0
+        while True:
             block = self.gaps(rng, GAPS_PER_BLOCK)
             np.cumsum(block, out=block)
             block /= rate
             block += last_s
-            if n + len(block) > len(result):
-                result = np.resize(result, 2 * len(result))
-            result[n : n + len(block)] = block
-            n += len(block)
             last_s = float(block[-1])
-        return result[: np.searchsorted(result[:n], duration_s)]
+            yield block
 
 
 @dataclass(frozen=True)
@@ -182,6 +179,27 @@ class Pareto(Renewal):
         drawn += 1
         drawn *= (self.tail - 1) / self.tail
         return drawn
+
+
+def gathered(blocks: Iterator[Times], duration_s: float, expected: float) -> Times:
+    """Gather sorted blocks of times in one array, up to a time; only a block is held beside the result.
+
+    Args:
+        blocks: of times, each no earlier than the last, without end.
+        duration_s: times from here on are left out; a block that begins beyond it ends the gathering.
+        expected: how many are expected, to begin with; the array is doubled where it has to be.
+    """
+    result = np.empty(int(expected + 6 * math.sqrt(expected)) + GAPS_PER_BLOCK)
+    n = 0
+    while n == 0 or result[n - 1] < duration_s:
+        block = next(blocks)
+        if n + len(block) > len(result):
+            longer = np.empty(2 * (n + len(block)))
+            longer[:n] = result[:n]
+            result = longer
+        result[n : n + len(block)] = block
+        n += len(block)
+    return result[: np.searchsorted(result[:n], duration_s)]
 
 
 def weibull_shape(cv: float) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,8 @@ class Fit:
     Attributes:
         family: ``exponential``, ``gamma``, ``weibull``, ``lognormal`` or ``pareto``.
         parameters: shape (none for the exponential), then scale in seconds.
-        ks: Kolmogorov-Smirnov distance between the fit and the gaps, in [0, 1]; smaller fits better.
+        ks: largest distance between the fit's distribution function and the middle of each step of the gaps', in
+            [0, 1]; smaller fits better.
     """
 
     family: str
@@ -38,32 +41,36 @@ def fit_gaps(gaps_s: NDArray[np.float64]) -> list[Fit]:
         gaps_s: seconds, shape (n,).
 
     Returns:
-        The fits by rising Kolmogorov-Smirnov distance; empty for fewer than ten gaps above 0.
+        The fits by rising distance; empty for fewer than ten gaps above 0. A family that cannot be fitted is left out.
     """
     gaps = gaps_s[gaps_s > 0]
     if len(gaps) < 10 or np.ptp(gaps) == 0:
         return []
     gaps = gaps[:: max(len(gaps) // MOST_GAPS, 1)]
-    from scipy import stats  # noqa: PLC0415 -- a second of import that a simulation does without
-
-    logs = np.log(gaps)
-    least = float(gaps.min())
-    fits = {
-        "exponential": (float(gaps.mean()),),
-        "gamma": _shape_and_scale(stats.gamma.fit(gaps, floc=0)),
-        "weibull": _shape_and_scale(stats.weibull_min.fit(gaps, floc=0)),
-        "lognormal": (float(logs.std()), math.exp(float(logs.mean()))),
-        "pareto": (len(gaps) / float((logs - math.log(least)).sum()), least),
-    }
-    found = [
-        Fit(family, parameters, float(stats.kstest(gaps, _law(family, parameters).cdf).statistic))
-        for family, parameters in fits.items()
-    ]
+    found = []
+    for family in ("exponential", "gamma", "weibull", "lognormal", "pareto"):
+        # scipy gives up on gaps that are nearly all the same: no member of the family is then near.
+        with suppress(ValueError, RuntimeError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parameters = _fitted(family, gaps)
+            steps = (np.arange(len(gaps)) + 0.5) / len(gaps)
+            ks = float(np.abs(_law(family, parameters).cdf(np.sort(gaps)) - steps).max())
+            if math.isfinite(ks):
+                found.append(Fit(family, parameters, ks))
     return sorted(found, key=lambda fit: fit.ks)
 
 
-def _shape_and_scale(fitted: tuple[float, ...]) -> tuple[float, float]:
-    shape, _, scale = fitted
+def _fitted(family: str, gaps: NDArray[np.float64]) -> tuple[float, ...]:
+    from scipy import stats  # noqa: PLC0415 -- a second of import that a simulation does without
+
+    if family == "exponential":
+        return (float(gaps.mean()),)
+    logs = np.log(gaps)
+    if family == "lognormal":
+        return float(logs.std()), math.exp(float(logs.mean()))
+    if family == "pareto":
+        return len(gaps) / float((logs - logs.min()).sum()), float(gaps.min())
+    shape, _, scale = {"gamma": stats.gamma, "weibull": stats.weibull_min}[family].fit(gaps, floc=0)
     return float(shape), float(scale)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from workloads.arrivals import ArrivalProcess, Times
+from workloads.arrivals import ArrivalProcess, Times, gathered
 
-SOJOURNS_PER_BLOCK = 1024
+MOST_CYCLES_PER_BLOCK = 4096
 CANDIDATES_PER_BLOCK = 65_536
 
 
@@ -35,21 +36,43 @@ class MarkovModulated(ArrivalProcess):
             raise ValueError(f"sojourns_s must be one number above 0 for each level, not {list(self.sojourns_s)}")
 
     def times(self, rng: np.random.Generator, duration_s: float) -> Times:
-        """Draw the sojourns in blocks, and in each the arrivals given their number."""
-        sojourns_s = np.array(self.sojourns_s)
-        mean_level = float(sojourns_s @ np.array(self.levels) / sojourns_s.sum())
-        rates = np.array(self.levels) * (self.mean_rate / mean_level)
-        state = np.arange(SOJOURNS_PER_BLOCK * len(rates)) % len(rates)
-        blocks, start_s = [np.empty(0)], 0.0
-        while start_s < duration_s:
-            lengths = rng.standard_exponential(len(state)) * sojourns_s[state]
-            begins = start_s + np.concatenate([[0.0], np.cumsum(lengths)])
-            counts = rng.poisson(rates[state] * lengths)
-            inside = rng.random(counts.sum())
-            blocks.append(np.sort(np.repeat(begins[:-1], counts) + inside * np.repeat(lengths, counts)))
-            start_s = float(begins[-1])
-        times = np.concatenate(blocks)
-        return times[: np.searchsorted(times, duration_s)]
+        """Draw a Poisson process of rate 1, and run time slower or faster by the state: each arrival is one draw."""
+        return gathered(self._blocks(rng), duration_s, self.mean_rate * duration_s)
+
+    def _blocks(self, rng: np.random.Generator) -> Iterator[Times]:
+        sojourn_rng, gap_rng = rng.spawn(2)
+        sojourns_s, levels = np.array(self.sojourns_s), np.array(self.levels)
+        rates = levels * (self.mean_rate * sojourns_s.sum() / float(sojourns_s @ levels))
+        per_cycle = self.mean_rate * float(sojourns_s.sum())
+        cycles = min(max(round(CANDIDATES_PER_BLOCK / per_cycle), 1), MOST_CYCLES_PER_BLOCK)
+        begin_s = 0.0
+        carried = np.empty(0)  # arrivals beyond the sojourns known so far, counted from their end
+        while True:
+            lengths_s = sojourn_rng.standard_exponential((cycles, len(rates))) * sojourns_s
+            expected = (lengths_s * rates).ravel()
+            ends = np.cumsum(expected)
+            places, carried = _unit_poisson(gap_rng, carried, float(ends[-1]))
+            counts = np.diff(np.searchsorted(places, ends), prepend=0)
+            starts_s = begin_s + np.concatenate([[0.0], np.cumsum(lengths_s)])
+            scale = np.divide(lengths_s.ravel(), expected, out=np.zeros(len(ends)), where=expected > 0)
+            places *= np.repeat(scale, counts)
+            places += np.repeat(starts_s[:-1] - (ends - expected) * scale, counts)
+            begin_s = float(starts_s[-1])
+            yield places
+
+
+def _unit_poisson(rng: np.random.Generator, carried: Times, end: float) -> tuple[Times, Times]:
+    """Return the arrivals of a Poisson process of rate 1 in [0, end), going on from ``carried``, and what is beyond."""
+    parts = [carried]
+    last = float(carried[-1]) if len(carried) else 0.0
+    while last < end:
+        block = np.cumsum(rng.standard_exponential(CANDIDATES_PER_BLOCK))
+        block += last
+        parts.append(block)
+        last = float(block[-1])
+    places = np.concatenate(parts)
+    inside = int(np.searchsorted(places, end))
+    return places[:inside], places[inside:] - end
 
 
 @dataclass(frozen=True)
@@ -91,15 +114,16 @@ class Inhomogeneous(ArrivalProcess):
 
     def times(self, rng: np.random.Generator, duration_s: float) -> Times:
         """Draw candidates at the peak rate in blocks, and keep each with the probability that the course gives it."""
-        peak_rate = self.mean_rate * self.peak
-        blocks, last_s = [np.empty(0)], 0.0
-        while last_s < duration_s:
-            candidates = last_s + np.cumsum(rng.standard_exponential(CANDIDATES_PER_BLOCK)) / peak_rate
-            kept = rng.random(CANDIDATES_PER_BLOCK) * self.peak < self.course(candidates)
-            blocks.append(candidates[kept])
+        return gathered(self._blocks(rng), duration_s, self.mean_rate * duration_s)
+
+    def _blocks(self, rng: np.random.Generator) -> Iterator[Times]:
+        peak_rate, last_s = self.mean_rate * self.peak, 0.0
+        while True:
+            candidates = np.cumsum(rng.standard_exponential(CANDIDATES_PER_BLOCK))
+            candidates /= peak_rate
+            candidates += last_s
             last_s = float(candidates[-1])
-        times = np.concatenate(blocks)
-        return times[: np.searchsorted(times, duration_s)]
+            yield candidates[rng.random(CANDIDATES_PER_BLOCK) * self.peak < self.course(candidates)]
 
 
 @dataclass(frozen=True)
@@ -133,10 +157,9 @@ class Diurnal(Inhomogeneous):
 
     def course(self, times_s: Times) -> Times:
         """Return the rate over the mean rate at each time."""
-        phase = times_s / self.period_s % 1
         if not self.levels:
-            return np.asarray(1 + self.amplitude * np.sin(2 * math.pi * phase))
-        levels = np.array(self.levels)
+            return np.asarray(1 + self.amplitude * np.sin(times_s * (2 * math.pi / self.period_s)))
+        levels, phase = np.array(self.levels), times_s / self.period_s % 1
         bins = np.minimum((phase * len(levels)).astype(np.int64), len(levels) - 1)
         return np.asarray(levels[bins] / levels.mean())
 

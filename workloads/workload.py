@@ -31,6 +31,7 @@ class Workload:
         rate_scale: how many times the trace's rate, by compressing time; above 0.
         start_s: where in the trace to start, seconds since its first row, at least 0.
         stop_s: where in the trace to stop, above ``start_s``.
+        keep: share of the trace's requests that is kept, each by chance; in (0, 1].
         limit: most requests of the trace, the first ones; at least 1.
         spread: how counts and coarse timestamps get times: as a Poisson process (``poisson``) or at equal distances.
         refit: replace the trace by Gamma arrivals fitted to its windows; accounts and specs of the trace are then lost.
@@ -49,6 +50,7 @@ class Workload:
     rate_scale: float = 1.0
     start_s: float = 0.0
     stop_s: float = math.inf
+    keep: float = 1.0
     limit: int | None = None
     spread: Literal["poisson", "even"] = "poisson"
     refit: GammaRefit | None = None
@@ -67,6 +69,8 @@ class Workload:
             raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
         if not 0 <= self.start_s < self.stop_s:
             raise ValueError(f"start_s must be at least 0 and below stop_s, not {self.start_s} and {self.stop_s}")
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep must be in (0, 1], not {self.keep}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
         if self.load is not None and not 0 < self.load < math.inf:
@@ -84,7 +88,7 @@ class Workload:
             TraceError: if the trace file cannot be read.
         """
         trace = read_trace(Path(str(self.trace)), self.format, on_error=self.on_error)
-        trace = trace.window(self.start_s, self.stop_s).scaled(self.rate_scale)
+        trace = trace.window(self.start_s, self.stop_s).scaled(self.rate_scale).thinned(self.keep)
         return trace if self.limit is None else trace.first(self.limit)
 
     def requests(self, seed: int, duration_s: float | None, capacity_per_s: Callable[[], float]) -> Events:

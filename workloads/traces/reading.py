@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from sim import stream
 from workloads.traces.azure import AzureFunctions2019, AzureFunctions2021, AzureLlm
 from workloads.traces.counting import CountsPerSecond, WorldCup98
 from workloads.traces.opening import Complaints, TraceError, open_source
@@ -45,6 +46,7 @@ class Trace:
         start_s: start of the window, seconds since the first row of the file.
         stop_s: end of the window, seconds since the first row.
         rate_scale: how many times the file's rate, by compressing time.
+        keep: share of the requests that is kept, drawn by chance; in (0, 1].
         limit: most requests, the first ones; None for all.
     """
 
@@ -55,6 +57,7 @@ class Trace:
     start_s: float = 0.0
     stop_s: float = math.inf
     rate_scale: float = 1.0
+    keep: float = 1.0
     limit: int | None = None
 
     def window(self, start_s: float, stop_s: float) -> Trace:
@@ -65,6 +68,10 @@ class Trace:
     def scaled(self, rate_scale: float) -> Trace:
         """Compress time so that the rate grows ``rate_scale`` times (above 0); no request is added or lost."""
         return replace(self, rate_scale=self.rate_scale * rate_scale)
+
+    def thinned(self, keep: float) -> Trace:
+        """Keep a share of the requests in (0, 1], each by chance: a lower rate in the same time."""
+        return replace(self, keep=self.keep * keep)
 
     def first(self, limit: int) -> Trace:
         """Keep the first ``limit`` requests."""
@@ -92,11 +99,14 @@ class Trace:
         """
         content = self.content
         if isinstance(content, Counts):
-            times, columns = _expand(content, self.start_s, self.stop_s, seed, spread)
+            times, columns = _expand(content, (self.start_s, self.stop_s), self.keep, seed, spread)
         else:
             times, columns = content.times_s, content.columns
             if content.grid_s:
                 times = _off_grid(times, content.grid_s, seed, spread)
+            if self.keep < 1:
+                chosen = stream(seed, "thinning").random(len(times)) < self.keep
+                times, columns = times[chosen], {name: column[chosen] for name, column in columns.items()}
         first, last = np.searchsorted(times, [self.start_s, self.stop_s])
         if self.limit is not None:
             last = min(last, first + self.limit)
@@ -136,13 +146,16 @@ def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop")
 
 
 def _expand(
-    content: Counts, start_s: float, stop_s: float, seed: int, spread: str
+    content: Counts, window_s: tuple[float, float], keep: float, seed: int, spread: str
 ) -> tuple[NDArray[np.float64], Columns]:
-    """Give the requests of the bins that touch a window their times, sorted, and the account of each."""
+    """Give the kept requests of the bins that touch a window their times, sorted, and the account of each."""
+    start_s, stop_s = window_s
     bins = content.counts.shape[1]
     low = min(max(math.floor(start_s / content.bin_s), 0), bins)
     high = bins if stop_s == math.inf else min(max(math.ceil(stop_s / content.bin_s), low), bins)
     per_bin = content.counts[:, low:high]
+    if keep < 1:
+        per_bin = np.stack([_bin_rng(seed, "thinning", low + k).binomial(c, keep) for k, c in enumerate(per_bin.T)], 1)
     totals = per_bin.sum(axis=0)
     times = np.empty(int(totals.sum()))
     accounts = np.empty(len(times), dtype=np.int32)
@@ -157,10 +170,15 @@ def _expand(
 
 def _inside(bin_number: int, total: int, seed: int, spread: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return sorted places in [0, 1) inside a bin, and an order in which the accounts take them."""
-    key = np.random.SeedSequence(seed, spawn_key=(crc32(b"spread"), bin_number))
-    rng = np.random.Generator(np.random.PCG64(key))
+    rng = _bin_rng(seed, "spread", bin_number)
     places = (np.arange(total) + 0.5) / max(total, 1) if spread == "even" else np.sort(rng.random(total))
     return places, rng.permutation(total)
+
+
+def _bin_rng(seed: int, name: str, bin_number: int) -> np.random.Generator:
+    """Return a generator of one bin's own, so that a window changes nothing in the bins that it keeps."""
+    key = np.random.SeedSequence(seed, spawn_key=(crc32(name.encode()), bin_number))
+    return np.random.Generator(np.random.PCG64(key))
 
 
 def _off_grid(times_s: NDArray[np.float64], grid_s: float, seed: int, spread: str) -> NDArray[np.float64]:
