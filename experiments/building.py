@@ -111,7 +111,7 @@ def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:
     host is shared between them in proportion to their workers.
     """
     rng = stream(scenario.seed, "capacity")
-    accuracy, latency_s = scenario.workload.users.spec.draw(zoo, rng, CAPACITY_SAMPLE)
+    accuracy, latency_s = scenario.workload.users.sample_specs(zoo, scenario.seed, CAPACITY_SAMPLE)
     chosen = scenario.policy.selection.chooser(zoo)(accuracy, latency_s, rng.random(CAPACITY_SAMPLE))
     mix = np.bincount(chosen[chosen >= 0], minlength=len(zoo)) / CAPACITY_SAMPLE
     groups = scenario.cluster.values()

@@ -17,16 +17,16 @@ import workloads
 from experiments.cli import app
 from zoo import builtin_tables
 
-BLOCKS = [
-    (path.name, number, block)
-    for path in sorted(ROOT.glob("*.md"))
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
-]
+PAGES = {path.name: path for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]}
+BLOCKS = {name: re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL) for name, path in PAGES.items()}
 
 
-@pytest.mark.parametrize(("name", "number", "block"), BLOCKS, ids=lambda value: str(value)[:20])
-def test_a_block_runs(name, number, block, capsys):
-    exec(compile(block, f"{name}, block {number}", "exec"), {})
+@pytest.mark.parametrize("name", [name for name, blocks in BLOCKS.items() if blocks])
+def test_the_blocks_of_a_page_run_one_after_the_other(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for number, block in enumerate(BLOCKS[name]):
+        exec(compile(block, f"{name}, block {number}", "exec"), names)
     if name == "README.md":
         shown = capsys.readouterr().out
         assert "noise 0.0: goodput 0.9" in shown
@@ -34,7 +34,26 @@ def test_a_block_runs(name, number, block, capsys):
 
 
 def test_there_are_blocks_to_run():
-    assert {name for name, _, _ in BLOCKS} == {"README.md", "CONTRIBUTING.md"}
+    assert {name for name, blocks in BLOCKS.items() if blocks} == {"README.md", "CONTRIBUTING.md", "workloads.md"}
+
+
+def test_the_guide_shows_every_process_and_format():
+    from workloads import ArrivalProcess
+    from workloads.traces import FORMATS
+
+    text = PAGES["workloads.md"].read_text()
+    for reader in FORMATS:
+        assert f"| `{reader.kind}` |" in text
+    exported = {name: getattr(workloads, name) for name in workloads.__all__ if name != "ArrivalProcess"}
+    for name, part in exported.items():
+        if isinstance(part, type) and issubclass(part, ArrivalProcess):
+            assert f"    {name}(" in text
+
+
+def test_the_pictures_of_the_guides_are_there():
+    for path in PAGES.values():
+        for picture in re.findall(r"!\[.*?\]\((.*?)\)", path.read_text()):
+            assert (path.parent / picture).stat().st_size > 10_000
 
 
 def test_the_example_runs():
@@ -58,11 +77,6 @@ def test_the_readme_names_what_there_is():
     assert set(re.findall(r"^siegelab (\w+)", text, re.MULTILINE)) == commands
 
 
-def test_the_readme_shows_the_committed_figure():
-    (figure,) = re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / "README.md").read_text())
-    assert (ROOT / figure).stat().st_size > 10_000
-
-
 def test_the_project_names_no_path_of_a_machine():
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     texts = [ROOT / name for name in tracked if not name.endswith((".png", "py.typed"))]
@@ -78,3 +92,9 @@ def test_packages_export_what_they_say():
     for package in (policies, workloads, adversaries):
         assert len(set(package.__all__)) == len(package.__all__)
         assert all(hasattr(package, name) for name in package.__all__)
+
+
+def test_the_three_traces_can_be_drawn(data_folder, tmp_path):
+    command = [sys.executable, ROOT / "examples" / "three_traces.py", data_folder / "traces", tmp_path / "t.html"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert "World Cup 1998" in (tmp_path / "t.html").read_text()

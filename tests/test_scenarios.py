@@ -291,3 +291,15 @@ def test_every_row_of_the_real_trace_ends_in_one_outcome(conversation_trace):
     assert summary.sent == sum(summary.outcomes.values()) == 19_366
     assert summary.outcomes["unfinished"] == 0
     assert result.requests["outcome"].notna().all()
+
+
+def test_capacity_is_that_of_the_mix_of_classes(tmp_path):
+    zoo = load_table("psml-cifar10")
+    heavy = {"spec": {"kind": "fixed", "min_accuracy": 0.871}}
+    light = {"weight": 3.0, "spec": {"kind": "fixed", "max_latency_s": 0.003}}
+    users = {"accounts": 4000, "classes": {"heavy": heavy, "light": light}}
+    scenario = load(write(tmp_path, GOOD), {"workload.users": users})
+    share = (scenario.workload.users.class_of(4000, scenario.seed) == 0).mean()
+    # densenet161 for the heavy ones, resnet18 for the others; two workers, batches of 4 take 1.6 times as long as one.
+    work_s = (share * 0.02049 + (1 - share) * 0.00235) * 1.6 / 4 / 2
+    assert capacity_per_s(scenario, zoo) == pytest.approx(1 / work_s, rel=0.02)
