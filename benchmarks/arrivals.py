@@ -13,13 +13,24 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
 from experiments import load, run
-from workloads import Deterministic, Diurnal, Gamma, MarkovModulated, Pareto, Poisson, Weibull, read_trace
+from workloads import (
+    Deterministic,
+    Diurnal,
+    Gamma,
+    MarkovModulated,
+    Pareto,
+    Poisson,
+    Weibull,
+    read_servegen,
+    read_trace,
+)
 from workloads.arrivals import weibull_shape
 from workloads.traces import Counts
 
@@ -43,6 +54,16 @@ TRACES = [
     "mooncake/conversation_trace.jsonl",
     "worldcup98/invocation_count.csv",
 ]
+MADE = {
+    "burstgpt": (
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n",
+        "{t},ChatGPT,472,18,490,Conversation log",
+    ),
+    "vidur": ("arrived_at,num_prefill_tokens,num_decode_tokens\n", "{t},100,10"),
+    "distserve": ("[", '{{"start_time": {t}}}'),
+    "siegelab": ("sent_s,account,min_accuracy,max_latency_s\n", "{t},3,0.5,0.1"),
+    "counts-per-second": ("", "17"),
+}
 LIMIT_BYTES = 2 * 2**30
 
 
@@ -78,6 +99,19 @@ def readers(folder):
             taken, trace = cpu_seconds(lambda p=path: read_trace(p))
             cells = trace.content.counts.size if isinstance(trace.content, Counts) else rows
             found[f"{trace.format}: {name}"] = {"rows_per_s": rows / taken, "cells_per_s": cells / taken}
+    with tempfile.TemporaryDirectory() as made:
+        for kind, (head, row) in MADE.items():
+            path = Path(made) / kind
+            body = (row.format(t=k * 0.25) for k in range(100_000))
+            path.write_text(
+                head + ("," if kind == "distserve" else "\n").join(body) + ("]" if kind == "distserve" else "")
+            )
+            taken, trace = cpu_seconds(lambda p=path: read_trace(p))
+            found[f"{trace.format}: 100,000 rows made here"] = {"rows_per_s": 100_000 / taken}
+    archive = folder / "traces" / "servegen" / "language_m-small_traces.tar.gz"
+    if archive.is_file():
+        taken, clients = cpu_seconds(lambda: read_servegen(archive))
+        found[f"servegen: {archive.name}"] = {"windows_per_s": clients.rate.size / taken}
     return found
 
 

@@ -167,7 +167,7 @@ def trace_command(
     out: Annotated[Path | None, typer.Option(help="Write what the simulation would see: .parquet or .csv.")] = None,
     page: Annotated[Path | None, typer.Option(help="Interactive page; results/trace-NAME.html by default.")] = None,
     on_error: Annotated[str, typer.Option(help="stop at the first bad row, or skip bad rows and count them.")] = "stop",
-    spread: Annotated[str, typer.Option(help="How counts get times: poisson or even.")] = "poisson",
+    spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
     seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
     *,
     as_json: AsJson = False,
@@ -177,7 +177,10 @@ def trace_command(
     from experiments.results import ResultsError
 
     with _one_line_errors():
-        for name, value, allowed in (("on-error", on_error, ("stop", "skip")), ("spread", spread, ("poisson", "even"))):
+        for name, value, allowed in (
+            ("on-error", on_error, ("stop", "skip")),
+            ("spread", spread, ("poisson", "even", "gamma")),
+        ):
             if value not in allowed:
                 raise ResultsError(f"--{name}: found {value!r}; allowed: {', '.join(allowed)}")
         view = tracing.open_trace(file, kind, on_error).window(*_window(window))

@@ -334,7 +334,7 @@ def test_servegen_clients_and_skipped_rows_are_described(folder):
         (["t.csv", "--rate-scale", "0"], "--rate-scale: found 0; expected a number above 0"),
         (["t.csv", "--keep", "2"], "--keep: found 2; expected a share in (0, 1]"),
         (["t.csv", "--on-error", "ignore"], "--on-error: found 'ignore'; allowed: stop, skip"),
-        (["t.csv", "--spread", "wide"], "--spread: found 'wide'; allowed: poisson, even"),
+        (["t.csv", "--spread", "wide"], "--spread: found 'wide'; allowed: poisson, even, gamma"),
         (["t.csv", "--out", "x.xlsx"], "--out x.xlsx: found suffix '.xlsx'; allowed: .parquet, .csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

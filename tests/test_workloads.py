@@ -209,6 +209,7 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Users(skew=-1.0), "skew must be at least 0"),
         (lambda: ServeGenClients("x", rate_scale=0.0), "rate_scale must be above 0"),
         (lambda: ServeGenClients("x", start_s=-1.0), "start_s must be at least 0"),
+        (lambda: Workload(trace="t.csv", spread_cv=0.0), "spread_cv must be above 0"),
         (lambda: Workload(trace="t.csv", keep=0.0), r"keep must be in \(0, 1\]"),
         (lambda: Workload(trace="t.csv", limit=0), "limit must be at least 1"),
         (lambda: UniformFeasible(0.5), "headroom must be at least 1"),

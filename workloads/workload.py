@@ -33,7 +33,9 @@ class Workload:
         stop_s: where in the trace to stop, above ``start_s``.
         keep: share of the trace's requests that is kept, each by chance; in (0, 1].
         limit: most requests of the trace, the first ones; at least 1.
-        spread: how counts and coarse timestamps get times: as a Poisson process (``poisson``) or at equal distances.
+        spread: how counts and coarse timestamps get times: as a Poisson process given the count (``poisson``), at equal
+            distances (``even``), or with Gamma gaps (``gamma``).
+        spread_cv: coefficient of variation of those Gamma gaps, above 0.
         refit: replace the trace by Gamma arrivals fitted to its windows; accounts and specs of the trace are then lost.
         arrivals: the arrival process.
         clients: accounts that each send by a process of their own.
@@ -52,7 +54,8 @@ class Workload:
     stop_s: float = math.inf
     keep: float = 1.0
     limit: int | None = None
-    spread: Literal["poisson", "even"] = "poisson"
+    spread: Literal["poisson", "even", "gamma"] = "poisson"
+    spread_cv: float = 2.0
     refit: GammaRefit | None = None
     arrivals: ArrivalProcess | None = None
     clients: Population | None = None
@@ -69,6 +72,8 @@ class Workload:
             raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
         if not 0 <= self.start_s < self.stop_s:
             raise ValueError(f"start_s must be at least 0 and below stop_s, not {self.start_s} and {self.stop_s}")
+        if not 0 < self.spread_cv < math.inf:
+            raise ValueError(f"spread_cv must be above 0 and finite, not {self.spread_cv}")
         if not 0 < self.keep <= 1:
             raise ValueError(f"keep must be in (0, 1], not {self.keep}")
         if self.limit is not None and self.limit < 1:
@@ -104,7 +109,7 @@ class Workload:
             ValueError: if a process has no duration.
         """
         if self.trace is not None:
-            found = self.view().requests(seed, self.spread)
+            found = self.view().requests(seed, self.spread, self.spread_cv)
             if self.refit is not None:
                 found = Events(self.refit.times(found.times_s, stream(seed, "refit")), {})
             return found if duration_s is None else found.before(duration_s)

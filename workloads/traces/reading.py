@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -29,7 +31,8 @@ FORMATS: tuple[TraceFormat, ...] = (
     WorldCup98(),
     CountsPerSecond(),
 )
-SPREADS = ("poisson", "even")
+Place = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
+SPREADS = ("poisson", "even", "gamma")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,24 +89,25 @@ class Trace:
             f"timestamps on a grid of {self.content.grid_s:g} s, spread inside its cells" if self.content.grid_s else ""
         )
 
-    def requests(self, seed: int, spread: str = "poisson") -> Events:
+    def requests(self, seed: int, spread: str = "poisson", cv: float = 2.0) -> Events:
         """Return the requests in the view: what a simulation would see.
 
         Counts are expanded inside their bins, and rows that share a coarse timestamp inside its cell: at uniform random
-        times, as a Poisson process given its count (``poisson``), or at equal distances (``even``). The times in a bin
-        depend on the seed and the bin alone, so a window changes none of them.
+        times, as a Poisson process given its count (``poisson``), at equal distances (``even``), or with Gamma gaps
+        (``gamma``). The times in a bin depend on the seed and the bin alone, so a window changes none of them.
 
         Args:
             seed: of the run.
-            spread: ``poisson`` or ``even``.
+            spread: one of ``SPREADS``.
+            cv: coefficient of variation of Gamma gaps, above 0.
         """
-        content = self.content
+        content, place = self.content, partial(_inside, seed=seed, spread=spread, cv=cv)
         if isinstance(content, Counts):
-            times, columns = _expand(content, (self.start_s, self.stop_s), self.keep, seed, spread)
+            times, columns = _expand(content, (self.start_s, self.stop_s), self.keep, seed, place)
         else:
             times, columns = content.times_s, content.columns
             if content.grid_s:
-                times = _off_grid(times, content.grid_s, seed, spread)
+                times = _off_grid(times, content.grid_s, place)
             if self.keep < 1:
                 chosen = stream(seed, "thinning").random(len(times)) < self.keep
                 times, columns = times[chosen], {name: column[chosen] for name, column in columns.items()}
@@ -146,7 +150,7 @@ def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop")
 
 
 def _expand(
-    content: Counts, window_s: tuple[float, float], keep: float, seed: int, spread: str
+    content: Counts, window_s: tuple[float, float], keep: float, seed: int, place: Place
 ) -> tuple[NDArray[np.float64], Columns]:
     """Give the kept requests of the bins that touch a window their times, sorted, and the account of each."""
     start_s, stop_s = window_s
@@ -162,16 +166,24 @@ def _expand(
     end = 0
     for number, total in enumerate(totals.tolist()):
         begin, end = end, end + total
-        inside, order = _inside(low + number, total, seed, spread)
+        inside, order = place(low + number, total)
         times[begin:end] = (low + number + inside) * content.bin_s
         accounts[begin:end] = np.repeat(np.arange(len(per_bin), dtype=np.int32), per_bin[:, number])[order]
     return times, {"account": accounts} if len(per_bin) > 1 else {}
 
 
-def _inside(bin_number: int, total: int, seed: int, spread: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _inside(
+    bin_number: int, total: int, *, seed: int, spread: str, cv: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return sorted places in [0, 1) inside a bin, and an order in which the accounts take them."""
     rng = _bin_rng(seed, "spread", bin_number)
-    places = (np.arange(total) + 0.5) / max(total, 1) if spread == "even" else np.sort(rng.random(total))
+    if spread == "even":
+        places = (np.arange(total) + 0.5) / max(total, 1)
+    elif spread == "gamma":
+        ends = np.cumsum(rng.standard_gamma(1 / cv**2, total + 1))
+        places = np.minimum(ends[:-1] / ends[-1], 1 - 2**-30)  # a last gap of nearly nothing stays in its bin
+    else:
+        places = np.sort(rng.random(total))
     return places, rng.permutation(total)
 
 
@@ -181,9 +193,9 @@ def _bin_rng(seed: int, name: str, bin_number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(key))
 
 
-def _off_grid(times_s: NDArray[np.float64], grid_s: float, seed: int, spread: str) -> NDArray[np.float64]:
+def _off_grid(times_s: NDArray[np.float64], grid_s: float, place: Place) -> NDArray[np.float64]:
     """Spread rows that share a timestamp over the cell that begins with it, keeping their order."""
     stamps, counts = np.unique(times_s, return_counts=True)
     room = np.minimum(np.diff(stamps, append=stamps[-1] + grid_s), grid_s)
-    places = [_inside(k, count, seed, spread)[0] for k, count in enumerate(counts.tolist())]
+    places = [place(k, count)[0] for k, count in enumerate(counts.tolist())]
     return np.asarray(times_s + np.concatenate(places) * np.repeat(room, counts))
