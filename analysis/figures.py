@@ -84,9 +84,7 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
         mode="lines",
         line={"color": GREY, "dash": "dot"},
     )
-    asked = requests.loc[attacks.loc[attacks["phase"] == "extract", "query"]]
-    answers = asked.loc[asked["outcome"] == "answered", "variant"].value_counts()
-    share = zoo["variant"].map(answers / max(int(answers.sum()), 1)).astype(float).fillna(0.0)
+    answers, share = _answers_to_attacks(zoo, requests, attacks)
     for colour, (device, variants) in zip(DEVICE_COLOURS * len(zoo), zoo.groupby("device"), strict=False):
         figure.add_scatter(
             x=variants["latency_s"] * 1e3,
@@ -103,7 +101,7 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
         figure.add_scatter(
             x=zoo.loc[hit, "latency_s"] * 1e3,
             y=zoo.loc[hit, "accuracy"],
-            name=f"answered the attack (area: share of {int(answers.sum()):,} answers)",
+            name=f"answered the attack (area: share of {answers:,} answers)",
             mode="markers",
             hovertext=[f"{value:.1%}" for value in share[hit]],
             marker={
@@ -124,6 +122,14 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
     figure.update_xaxes(title="profiled latency, batch 1 (ms)", **_log_milliseconds())
     figure.update_yaxes(title="profiled accuracy")
     return finished(figure, f"The zoo: {len(front)} of {len(zoo)} variants on the front, seed {summary['seed']}")
+
+
+def _answers_to_attacks(zoo: pd.DataFrame, requests: pd.DataFrame, attacks: pd.DataFrame) -> tuple[int, pd.Series]:
+    """Return how many answers extraction got, and the share of them that each variant gave."""
+    asked = requests.loc[attacks.loc[attacks["phase"] == "extract", "query"]]
+    answers = asked.loc[asked["outcome"] == "answered", "variant"].value_counts()
+    total = int(answers.sum())
+    return total, zoo["variant"].map(answers / max(total, 1)).astype(float).fillna(0.0)
 
 
 TRADEOFF_SERIES = (
