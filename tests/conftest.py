@@ -5,10 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from policies import BySpec, DropNever, Fifo, Greedy, RandomFeasible, SharedQueue
 from sim import Arrivals, Cluster, Operator, WorkerGroup
 from zoo import LatencyProfile, Variant, Zoo, affine_law
+
+# No test is timed: machines are shared. Continuous integration draws the same examples each time; at home they are new.
+settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
