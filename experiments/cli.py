@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast, get_args
 
 import typer
 
@@ -175,14 +175,16 @@ def trace_command(
     """Print the statistics of a trace and write its page; --out writes what the simulation would see."""
     from experiments import tracing
     from experiments.results import ResultsError
+    from workloads.traces import Spread
 
     with _one_line_errors():
         for name, value, allowed in (
             ("on-error", on_error, ("stop", "skip")),
-            ("spread", spread, ("poisson", "even", "gamma")),
+            ("spread", spread, get_args(Spread)),
         ):
             if value not in allowed:
                 raise ResultsError(f"--{name}: found {value!r}; allowed: {', '.join(allowed)}")
+        how = cast("Spread", spread)
         view = tracing.open_trace(file, kind, on_error).window(*_window(window))
         if not rate_scale > 0:
             raise ResultsError(f"--rate-scale: found {rate_scale:g}; expected a number above 0")
@@ -190,13 +192,13 @@ def trace_command(
             raise ResultsError(f"--keep: found {keep:g}; expected a share in (0, 1]")
         view = view.scaled(rate_scale).thinned(keep)
         view = view if limit is None else view.first(limit)
-        content = tracing.seen(view, seed, spread)
+        content = tracing.seen(view, seed, how)
         if not len(content):
             raise ResultsError(f"{file}: no request in the window; expected at least one")
         shape, fits = tracing.statistics(content)
         place = page or Path("results") / f"trace-{file.name.partition('.')[0]}.html"
         if out is not None:
-            tracing.write_requests(view.requests(seed, spread), out)
+            tracing.write_requests(view.requests(seed, how), out)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(tracing.trace_page(view, content, shape, fits), encoding="utf-8")
     tables = tracing.statistics_table(view, shape, fits)

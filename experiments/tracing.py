@@ -15,7 +15,7 @@ from analysis.report import Table, page, shown
 from experiments.results import ResultsError
 from workloads.fits import Fit, fit_gaps
 from workloads.shape import Shape, shape_of
-from workloads.traces import Counts, Events, Trace, read_servegen, read_trace
+from workloads.traces import Counts, Events, Spread, Trace, read_servegen, read_trace
 from workloads.traces.opening import Complaints, is_archive
 
 
@@ -37,7 +37,7 @@ def whole(trace: Trace) -> bool:
     return (trace.start_s, trace.stop_s, trace.rate_scale, trace.keep, trace.limit) == (0.0, np.inf, 1.0, 1.0, None)
 
 
-def seen(trace: Trace, seed: int, spread: str) -> Events | Counts:
+def seen(trace: Trace, seed: int, spread: Spread) -> Events | Counts:
     """Return what statistics are about: the file as it is, or the requests in a view of it."""
     return trace.content if whole(trace) else trace.requests(seed, spread)
 

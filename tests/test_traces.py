@@ -19,7 +19,6 @@ from sim import stream
 from workloads import shape_of
 from workloads.traces import FORMATS, Counts, Events, TraceError, read_servegen, read_trace
 from workloads.traces.opening import members, open_source
-from workloads.traces.servegen import is_servegen
 
 LLM = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 MINUTES = ",".join(str(k) for k in range(1, 1441))
@@ -224,7 +223,6 @@ def test_servegen_clients_from_an_archive_and_from_a_folder(tmp_path):
     for name, data in CLIENTS:
         (folder / name.removeprefix("d/")).write_bytes(data)
     for path in (archive, folder):
-        assert is_servegen(path)
         clients = read_servegen(path)
         assert clients.window_s == 600.0
         assert clients.rate.tolist() == [[2.5, 0.0], [0.5, 1.5]]

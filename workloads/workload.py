@@ -13,7 +13,7 @@ from workloads.arrivals import ArrivalProcess
 from workloads.clients import Population
 from workloads.closed_loop import ClosedLoop
 from workloads.composed import GammaRefit
-from workloads.traces import Events, Trace, read_trace
+from workloads.traces import Events, Spread, Trace, read_trace
 from workloads.users import Users
 
 
@@ -54,7 +54,7 @@ class Workload:
     stop_s: float = math.inf
     keep: float = 1.0
     limit: int | None = None
-    spread: Literal["poisson", "even", "gamma"] = "poisson"
+    spread: Spread = "poisson"
     spread_cv: float = 2.0
     refit: GammaRefit | None = None
     arrivals: ArrivalProcess | None = None

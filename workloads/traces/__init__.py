@@ -1,7 +1,7 @@
 """Trace readers: each format as it is published, told by its content."""
 
 from workloads.traces.opening import TraceError
-from workloads.traces.reading import FORMATS, Trace, read_trace
+from workloads.traces.reading import FORMATS, Spread, Trace, read_trace
 from workloads.traces.records import Counts, Events, TraceFormat
 from workloads.traces.servegen import Clients, read_servegen
 
@@ -10,6 +10,7 @@ __all__ = [
     "Clients",
     "Counts",
     "Events",
+    "Spread",
     "Trace",
     "TraceError",
     "TraceFormat",

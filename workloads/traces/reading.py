@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -32,7 +33,7 @@ FORMATS: tuple[TraceFormat, ...] = (
     CountsPerSecond(),
 )
 Place = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
-SPREADS = ("poisson", "even", "gamma")
+Spread = Literal["poisson", "even", "gamma"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class Trace:
             f"timestamps on a grid of {self.content.grid_s:g} s, spread inside its cells" if self.content.grid_s else ""
         )
 
-    def requests(self, seed: int, spread: str = "poisson", cv: float = 2.0) -> Events:
+    def requests(self, seed: int, spread: Spread = "poisson", cv: float = 2.0) -> Events:
         """Return the requests in the view: what a simulation would see.
 
         Counts are expanded inside their bins, and rows that share a coarse timestamp inside its cell: at uniform random
@@ -98,7 +99,7 @@ class Trace:
 
         Args:
             seed: of the run.
-            spread: one of ``SPREADS``.
+            spread: how.
             cv: coefficient of variation of Gamma gaps, above 0.
         """
         content, place = self.content, partial(_inside, seed=seed, spread=spread, cv=cv)
@@ -173,7 +174,7 @@ def _expand(
 
 
 def _inside(
-    bin_number: int, total: int, *, seed: int, spread: str, cv: float
+    bin_number: int, total: int, *, seed: int, spread: Spread, cv: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return sorted places in [0, 1) inside a bin, and an order in which the accounts take them."""
     rng = _bin_rng(seed, "spread", bin_number)

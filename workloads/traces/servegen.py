@@ -33,11 +33,6 @@ class Clients:
     family: NDArray[np.int8]
 
 
-def is_servegen(path: Path) -> bool:
-    """Return whether a folder or archive holds client files of ServeGen."""
-    return any(CLIENT_FILE.search(source.name) for source in members(path))
-
-
 def read_servegen(path: Path, *, skip: bool = False) -> Clients:
     """Read a folder or tar archive of ``chunk-<client>-trace.csv`` (ServeGen, Apache-2.0).
 
