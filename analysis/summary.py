@@ -214,13 +214,13 @@ def _cluster(record: RunRecord) -> ClusterSummary:
     share = record.busy_s / horizon_s if horizon_s > 0 else np.zeros(len(record.workers))
     answered = int((record.outcome == OUTCOMES.index("answered")).sum())
     batches = int(record.batches.sum())
-    idle_s = horizon_s - record.busy_s
+    idle_s = np.maximum(record.paid_s - record.busy_s, 0.0)
     energy_j = record.power_w[:, 0] * record.busy_s + record.power_w[:, 1] * idle_s
     return ClusterSummary(
         utilization={name: float(value) for name, value in zip(record.workers, share, strict=True)},
         mean_batch_size=answered / batches if batches else None,
         throughput_per_s=answered / horizon_s if horizon_s > 0 else 0.0,
-        cost=float(record.cost_per_hour.sum() * horizon_s / 3600),
+        cost=float((record.cost_per_hour * record.paid_s).sum() / 3600),
         energy_j=float(energy_j.sum()),
     )
 

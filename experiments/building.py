@@ -9,11 +9,13 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adversaries import Campaign
 from experiments.decode import DecodeError, Problem, named_field
 from experiments.scenario import Scenario, ZooChoice
-from sim import Cluster, Operator, WorkerGroup, placed, stream
+from policies import Given
+from sim import Arrivals, Cluster, Demand, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
 from zoo import Zoo, load_table
 
 CAPACITY_SAMPLE = 100_000
@@ -59,13 +61,20 @@ def build(scenario: Scenario) -> Experiment:
     )
     users = scenario.workload.closed_loop
     budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
-    cluster = Cluster(
-        served,
-        scenario.cluster,
-        operator,
-        arrivals,
-        closed_loop=budgets + users.count * users.max_queries,
-        seed=scenario.seed,
+    placements = _at(("policy", "placement"), lambda: _placements(scenario, served, arrivals, duration_s))
+    cluster = _at(
+        ("network",) if scenario.network else ("fault",),
+        lambda: Cluster(
+            served,
+            scenario.cluster,
+            operator,
+            arrivals,
+            closed_loop=budgets + users.count * users.max_queries,
+            seed=scenario.seed,
+            network=scenario.network,
+            faults=scenario.fault,
+            placements=placements,
+        ),
     )
     last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
     accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
@@ -96,7 +105,8 @@ def build_zoo(scenario: Scenario) -> Zoo:
             known = ", ".join(zoo.models())
             raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
         _at(("cluster", name), partial(placed, zoo, [group]), WorkerGroup)
-    served = placed(zoo, scenario.cluster.values())
+    served = scenario.policy.selection.extended(placed(zoo, scenario.cluster.values()))
+    _at(("policy", "selection"), lambda: scenario.policy.selection.chooser(served), type(scenario.policy.selection))
     for name, adversary in scenario.adversary.items():
         if adversary.extracts and served.answers is None:
             message = f"{adversary.kind!r} needs a zoo of networks (zoo.family); {served.name} is a table of profiles"
@@ -110,10 +120,7 @@ def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:
     The mix is what the selection policy makes of the users' specs (a sample of 100,000). A variant that several groups
     host is shared between them in proportion to their workers.
     """
-    rng = stream(scenario.seed, "capacity")
-    accuracy, latency_s = scenario.workload.users.sample_specs(zoo, scenario.seed, CAPACITY_SAMPLE)
-    chosen = scenario.policy.selection.chooser(zoo)(accuracy, latency_s, rng.random(CAPACITY_SAMPLE))
-    mix = np.bincount(chosen[chosen >= 0], minlength=len(zoo)) / CAPACITY_SAMPLE
+    mix = _mix(scenario, zoo)
     groups = scenario.cluster.values()
     batch = scenario.policy.batching.max_batch
     hosts = [sum(group.count for group in groups if group.hosts(variant)) for variant in zoo.variants]
@@ -128,6 +135,36 @@ def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:
     return 1 / float(max(busy_s))
 
 
+def _mix(scenario: Scenario, zoo: Zoo) -> NDArray[np.float64]:
+    """Return the share of the users' queries that the selection policy gives to each variant, on an idle cluster."""
+    rng = stream(scenario.seed, "capacity")
+    accuracy, latency_s = scenario.workload.users.sample_specs(zoo, scenario.seed, CAPACITY_SAMPLE)
+    chosen = scenario.policy.selection.chooser(zoo)(accuracy, latency_s, rng.random(CAPACITY_SAMPLE))
+    counts = np.zeros(len(zoo))
+    for variant, count in enumerate(np.bincount(chosen[chosen >= 0], minlength=len(zoo)).tolist()):
+        counts[list(zoo.members(variant))] += count
+    return counts / CAPACITY_SAMPLE
+
+
+def _placements(
+    scenario: Scenario, zoo: Zoo, arrivals: Arrivals, duration_s: float | None
+) -> list[tuple[int, ...]] | None:
+    """Ask the placement policy, for the demand that is to come; None where every worker hosts what it can."""
+    policy = scenario.policy
+    if policy.placement == Given() or not len(arrivals):
+        return None
+    shelves = [
+        Shelf(number, hosted_by(group, zoo), group.memory_bytes)
+        for number, group in enumerate(scenario.cluster.values())
+        for _ in range(group.most)
+    ]
+    rate_per_s = len(arrivals) / (duration_s or float(arrivals.sent_s[-1]) or 1.0)
+    wait_s = float(np.median(arrivals.max_latency_s)) * scenario.run.slo_scale
+    return policy.placement.place(
+        zoo, shelves, Demand(rate_per_s, _mix(scenario, zoo), wait_s, policy.batching.max_batch)
+    )
+
+
 def _operator(scenario: Scenario) -> Operator:
     policy = scenario.policy
     return Operator(
@@ -139,6 +176,11 @@ def _operator(scenario: Scenario) -> Operator:
         pricing=policy.pricing,
         defenses=scenario.defense,
         slo_scale=scenario.run.slo_scale,
+        admission=None if policy.admission.plain else policy.admission,
+        scaling=policy.scaling,
+        retries=policy.retries,
+        hedge_after_s=policy.hedge_after_s,
+        frontends=policy.frontends,
     )
 
 

@@ -7,34 +7,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from adversaries import Adversary, Campaign, CloneRecipe
+from adversaries import Adversary, CloneRecipe
 from experiments.decode import decode, encode
-from policies import BySpec, DropNever, Fifo, Greedy, JoinShortestQueue, RandomFeasible
+from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
+from policies import Fifo
 from sim import (
-    Arrivals,
+    Admission,
     Batching,
-    Cluster,
     Defense,
+    Demand,
     Discipline,
     Dropping,
+    Fault,
     Jitter,
-    Operator,
+    Placement,
+    Pool,
     Pricing,
     Routing,
+    Scaling,
     Selection,
-    WorkerGroup,
+    Shelf,
 )
-from sim.contracts import Choose, Part
+from sim.contracts import Candidate, Choose, Part, Waiting
 from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
-from zoo import AnswerTable, DataSet, Variant, Zoo, affine_law
-
-SEED = 20_260
-QUERIES = 400
-FRONT = ((0.60, 0.002), (0.70, 0.005), (0.70, 0.009), (0.85, 0.012), (0.95, 0.030))
+from zoo import Zoo
 
 
 def check(part: Part) -> None:
@@ -47,58 +48,9 @@ def check(part: Part) -> None:
     for contract, check_contract in _CHECKS.items():
         if isinstance(part, contract):
             check_contract(part)
+            _check_in_a_run(contract, part)
             return
     raise AssertionError(f"{type(part).__name__} implements no contract of SiegeLab")
-
-
-def example_zoo() -> Zoo:
-    """Return a small zoo with a data set, whose networks are right by chance, as often as their accuracy says."""
-    rng = np.random.default_rng(SEED)
-    labels = rng.integers(0, 4, 120)
-    data = DataSet(
-        "example",
-        rng.random((120, 1, 4, 4), dtype=np.float32),
-        labels,
-        np.arange(40),
-        np.arange(40, 80),
-        np.arange(80, 120),
-    )
-    right = rng.random((len(FRONT), 120)) < np.array([[accuracy] for accuracy, _ in FRONT])
-    given = np.where(right, labels, (labels + 1) % 4)
-    names = tuple(f"model{number}" for number in range(len(FRONT)))
-    answers = AnswerTable(data, names, np.eye(4, dtype=np.float32)[given])
-    variants = tuple(
-        Variant(name, "gpu", accuracy, 0.0, affine_law(latency_s, 0.8))
-        for name, (accuracy, latency_s) in zip(names, FRONT, strict=True)
-    )
-    return Zoo("example", variants, answers)
-
-
-def example_specs(n: int = QUERIES) -> tuple[Any, Any]:
-    """Return specs in and around the example zoo, feasible and not, each of shape (n,)."""
-    rng = np.random.default_rng(SEED)
-    return rng.uniform(0.5, 1.0, n), rng.uniform(0.001, 0.04, n)
-
-
-def example_run(
-    defenses: dict[str, Defense] | None = None, adversary: Adversary | None = None
-) -> tuple[Any, Campaign | None]:
-    """Run two seconds of benign queries on the example zoo; return the record and the campaign, if any."""
-    zoo = example_zoo()
-    operator = Operator(
-        RandomFeasible(), Fifo(), Greedy(), DropNever(), JoinShortestQueue(), BySpec(), defenses or {}, slo_scale=5.0
-    )
-    accuracy, latency_s = example_specs()
-    sent_s = np.sort(np.random.default_rng(SEED).uniform(0, 2, QUERIES))
-    account, item = np.zeros(QUERIES, np.int32), np.full(QUERIES, 40, np.int32)
-    arrivals = Arrivals(sent_s, account, item, accuracy, latency_s)
-    budget = adversary.budget.queries if adversary else 0
-    cluster = Cluster(zoo, {"gpu": WorkerGroup("gpu", 2)}, operator, arrivals, closed_loop=budget, seed=SEED)
-    campaign = Campaign("adversary", adversary, 1, zoo, SEED) if adversary else None
-    if campaign:
-        campaign.launch(cluster)
-    cluster.env.run(until=20.0)
-    return cluster.record(attackers={1: "adversary"} if adversary else {}), campaign
 
 
 def _check_parameters(part: Part) -> None:
@@ -148,19 +100,45 @@ def _check_defense(part: Defense) -> None:
         assert all(map(np.array_equal, first, again)), f"{name} is not determined by its generator"
         single = rewrite(np.asarray(0.7), np.asarray(0.01), np.random.default_rng(SEED))
         assert all(np.shape(value) == () for value in single), f"{name} must rewrite one spec to one spec"
-    record, _ = example_run({"defense": part})
-    assert len(record.outcome) == QUERIES, f"{name} loses queries"
+
+
+_FIELD_OF: dict[type[Part], str] = {
+    Selection: "selection",
+    Discipline: "discipline",
+    Batching: "batching",
+    Dropping: "dropping",
+    Routing: "routing",
+    Admission: "admission",
+    Scaling: "scaling",
+    Pricing: "pricing",
+}
+
+
+def _check_in_a_run(contract: type[Part], part: Part) -> None:
+    """Check that a policy loses no query, and that a run with it can be repeated."""
+    if contract is Defense:
+        policies: dict[str, Any] = {"defenses": {"part": part}}
+    elif contract in _FIELD_OF:
+        policies = {_FIELD_OF[contract]: part}
+    else:
+        return
+    first, again = example_run(**policies)[0], example_run(**policies)[0]
+    assert len(first.outcome) == QUERIES, f"{type(part).__name__} loses queries"
+    same = np.array_equal(first.delivered_s, again.delivered_s, equal_nan=True)
+    assert same, f"{type(part).__name__}: two runs with one seed differ"
 
 
 def _check_discipline(part: Discipline) -> None:
     name = type(part).__name__
     sent_s = np.arange(6.0)
     wait_s = np.array([9.0, 1.0, 5.0, 5.0, 0.5, 9.0])
-    keys = part.keys(sent_s, wait_s)
+    service_s = np.array([1.0, 2.0, 0.5, 1.0, 2.0, 0.5])
+    columns = sent_s, wait_s, service_s, np.array([1.0, 0.0, 2.0, 0.0, 1.0, 0.0])
+    keys = part.keys(Waiting(*columns))
     assert keys.shape == sent_s.shape, f"{name} must give one key a query"
-    one_by_one = [part.keys(s, w) for s, w in zip(sent_s.tolist(), wait_s.tolist(), strict=True)]
+    one_by_one = [part.keys(Waiting(*row)) for row in zip(*(column.tolist() for column in columns), strict=True)]
     assert one_by_one == keys.tolist(), f"{name} gives a block other keys than its queries one by one"
-    queue = part.queue(keys.tolist())
+    queue = part.queues(keys.tolist(), [0, 1, 0, 2, 1, 0], [0, 1, 0])()
     for row in range(6):
         queue.append(row)
     order = [queue.head(), queue.popleft(), *queue.take(2), *queue.take(len(queue))]
@@ -172,17 +150,70 @@ def _check_discipline(part: Discipline) -> None:
 def _check_batching(part: Batching) -> None:
     assert part.max_batch >= 1, "max_batch must be at least 1"
     assert part.timeout_s >= 0, "timeout_s must be at least 0"
+    sizer = part.sizer()
+    if sizer is None:
+        return
+    seconds = [float("nan"), *np.arange(1.0, 65.0).tolist()]
+    for waiting in range(1, 40):
+        for slack_s in (-5.0, 0.0, 3.5, 100.0):
+            size = sizer.size(waiting, slack_s, seconds)
+            assert 1 <= size <= min(waiting, part.max_batch), f"a batch of {size} of {waiting} that wait"
+            wait_s = sizer.wait_s(waiting, slack_s, seconds)
+            assert wait_s >= 0, "wait_s must be at least 0"
+            assert not (part.plain and wait_s), "a plain batching must not wait"
+            sizer.learn(slack_s > 0)
+
+
+def _check_admission(part: Admission) -> None:
+    name = type(part).__name__
+    arriving = [
+        Candidate(i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda late=i: late / 500)  # type: ignore[misc]
+        for i in range(200)
+    ]
+    said = [[gate(query) for query in arriving] for gate in (part.gate(), part.gate())]
+    assert said[0] == said[1], f"{name}: two gates of one policy disagree on the same queries"
+    assert set(said[0]) <= {None, "shed", "throttled"}, f"{name} ends queries with {set(said[0])}"
+
+
+def _check_scaling(part: Scaling) -> None:
+    assert part.period_s > 0, "period_s must be above 0"
+    pools = [Pool(float(i), 1 + i % 4, 0, 1, 8, (i % 10) / 10, 20.0 * i, i, 50.0, "gpu") for i in range(60)]
+    wanted = [[scaler(pool) for pool in pools] for scaler in (part.scaler(), part.scaler())]
+    assert wanted[0] == wanted[1], f"{type(part).__name__}: two scalers of one policy disagree"
+    assert all(isinstance(number, int) for number in wanted[0]), f"{type(part).__name__} must ask for whole workers"
+
+
+def _check_placement(part: Placement) -> None:
+    name = type(part).__name__
+    zoo = example_zoo()
+    shelves = [Shelf(0, tuple(range(len(zoo))), 2**30) for _ in range(4)]
+    demand = Demand(100.0, np.full(len(zoo), 1 / len(zoo)), 0.1, 4)
+    hosted = part.place(zoo, shelves, demand)
+    assert hosted == part.place(zoo, shelves, demand), f"{name} places otherwise the second time"
+    assert len(hosted) == len(shelves), f"{name} must place on every worker"
+    for shelf, variants in zip(shelves, hosted, strict=True):
+        assert set(variants) <= set(shelf.variants), f"{name} places what the device cannot host"
+        used = sum(zoo.variants[variant].memory_bytes for variant in variants)
+        assert used <= shelf.memory_bytes, f"{name} places more than fits"
+    assert {v for variants in hosted for v in variants} == set(range(len(zoo))), f"{name} leaves a variant out"
+
+
+def _check_fault(part: Fault) -> None:
+    name = type(part).__name__
+    drawn = [list(islice(part.times(np.random.default_rng(SEED)), 20)) for _ in range(2)]
+    assert drawn[0] == drawn[1], f"{name} is not determined by its generator"
+    assert all(wait_s >= 0 and lasts_s > 0 for wait_s, lasts_s in drawn[0]), f"{name} runs backwards"
 
 
 def _check_dropping(part: Dropping) -> None:
-    former = part.former()
+    former = part.former(None, 4)
     if former is None:
         return
-    queue = Fifo().queue([0.0] * 6)
+    queue = Fifo().queues([0.0] * 6, [0] * 6, [])()
     for row in range(6):
         queue.append(row)
     seconds = [float("nan"), 1.0, 2.0, 3.0, 4.0]
-    rows, dropped = former(queue, 4, 10.0, seconds=seconds, deadline_s=[20.0, 10.5, 13.0, 30.0, 30.0, 30.0])
+    rows, dropped = former(queue, 10.0, seconds=seconds, deadline_s=[20.0, 10.5, 13.0, 30.0, 30.0, 30.0])
     left = queue.take(len(queue))
     assert len(rows) <= 4, "a batch is larger than max_batch"
     assert sorted([*rows, *dropped, *left]) == list(range(6)), "a query is lost or is in two places"
@@ -192,12 +223,16 @@ def _check_dropping(part: Dropping) -> None:
 @dataclasses.dataclass(eq=False)
 class _Stop:
     load: int = 0
+    work_s: float = 0.0
+
+    def holds(self, variant: int) -> bool:  # noqa: ARG002
+        return True
 
 
 def _check_routing(part: Routing) -> None:
     name = type(part).__name__
     hosts = [[_Stop(), _Stop(), _Stop()], [_Stop()]]
-    route = part.router(hosts)
+    route = part.router(hosts, np.random.default_rng(SEED), lambda: 0.0)
     for _ in range(30):
         for variant, stops in enumerate(hosts):
             stop = route(variant)
@@ -287,6 +322,10 @@ def _check_adversary(part: Adversary) -> None:
 
 _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     Selection: _check_selection,
+    Admission: _check_admission,
+    Scaling: _check_scaling,
+    Placement: _check_placement,
+    Fault: _check_fault,
     Defense: _check_defense,
     Discipline: _check_discipline,
     Batching: _check_batching,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -91,7 +90,7 @@ def _simulate(experiment: Experiment, progress: Progress) -> None:
         env.run(until=float(until_s))
         progress(float(until_s) / end_s if end_s else 1.0)
     if duration_s is None:
-        env.run(until=math.inf)
+        experiment.cluster.settle()
 
 
 def _ignore(_: float) -> None:

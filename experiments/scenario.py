@@ -7,8 +7,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adversaries import Adversary, CloneRecipe
-from policies import BySpec, DropNever, Fifo, Greedy, JoinShortestQueue, RandomFeasible
-from sim import Batching, Defense, Discipline, Dropping, Pricing, Routing, Selection, WorkerGroup
+from policies import AdmitAll, BySpec, DropNever, Fifo, Given, Greedy, JoinShortestQueue, RandomFeasible
+from sim import (
+    Admission,
+    Batching,
+    Defense,
+    Discipline,
+    Dropping,
+    Fault,
+    Network,
+    Placement,
+    Pricing,
+    Routing,
+    Scaling,
+    Selection,
+    WorkerGroup,
+)
 from workloads import Workload
 
 
@@ -62,16 +76,37 @@ class Policy:
         discipline: in which order waiting queries are served.
         batching: when a batch is formed and how large it may be.
         dropping: which waiting queries are given up.
+        admission: which queries are turned away before they wait.
         routing: at which worker a query waits.
+        placement: which variants each worker hosts.
+        scaling: how many workers are in service; None for all, always.
         pricing: what an answer costs.
+        retries: how often a query is tried again whose worker was lost, at least 0.
+        hedge_after_s: seconds after which a query without an answer is sent to a second worker, above 0; None for
+            never.
+        frontends: how many frontends decide, each with a view of its own, at least 1.
     """
 
     selection: Selection = field(default_factory=RandomFeasible)
     discipline: Discipline = field(default_factory=Fifo)
     batching: Batching = field(default_factory=Greedy)
     dropping: Dropping = field(default_factory=DropNever)
+    admission: Admission = field(default_factory=AdmitAll)
     routing: Routing = field(default_factory=JoinShortestQueue)
+    placement: Placement = field(default_factory=Given)
+    scaling: Scaling | None = None
     pricing: Pricing = field(default_factory=BySpec)
+    retries: int = 1
+    hedge_after_s: float | None = None
+    frontends: int = 1
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ValueError(f"retries must be at least 0, not {self.retries}")
+        if self.hedge_after_s is not None and not 0 < self.hedge_after_s < math.inf:
+            raise ValueError(f"hedge_after_s must be above 0 and finite, not {self.hedge_after_s}")
+        if self.frontends < 1:
+            raise ValueError(f"frontends must be at least 1, not {self.frontends}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +121,8 @@ class Scenario:
         seed: of every random stream, at least 0.
         run: how long, and what is measured.
         policy: what the operator decides.
+        network: between clients and workers; None where messages take no time.
+        fault: faults by name.
         defense: defenses by name, applied in this order.
         adversary: adversaries by name.
         clone: how clones are trained.
@@ -98,6 +135,8 @@ class Scenario:
     seed: int = 0
     run: RunSettings = field(default_factory=RunSettings)
     policy: Policy = field(default_factory=Policy)
+    network: Network | None = None
+    fault: dict[str, Fault] = field(default_factory=dict)
     defense: dict[str, Defense] = field(default_factory=dict)
     adversary: dict[str, Adversary] = field(default_factory=dict)
     clone: CloneRecipe = field(default_factory=CloneRecipe)

@@ -1,26 +1,104 @@
-"""What the operator decides: selection, discipline, batching, dropping, routing, pricing, defenses."""
+"""What the operator decides: about each query, about each queue, about the workers, and in its own defense."""
 
-from policies.batching import Greedy, SizeOrTimeout
+from policies.admission import AdmitAll, PredictedLateness, QueueBound, TierShedding, TokenBucket
+from policies.batching import Aimd, FixedSize, Greedy, LargestInTime, OneAtATime, SizeOrTimeout, WorkDelaying
 from policies.defenses import ExponentialMechanism, LaplaceNoise
-from policies.discipline import Edf, Fifo
-from policies.dropping import DropNever, EarlyDrop
+from policies.discipline import (
+    DeficitRoundRobin,
+    Edf,
+    Fifo,
+    LeastSlack,
+    Lifo,
+    PreemptivePriority,
+    ShortestJobFirst,
+    StaticPriority,
+    Vtc,
+)
+from policies.dropping import DropNever, EarlyDrop, LazyDrop
+from policies.placement import FlowPlacement, Given, GreedyPlacement, Replication
 from policies.pricing import BySpec, ByVariant
-from policies.routing import JoinShortestQueue, RoundRobin, SharedQueue
-from policies.selection import FastestFeasible, MostAccurateFeasible, RandomFeasible
+from policies.routing import (
+    Affinity,
+    JoinShortestQueue,
+    LeastWork,
+    PowerOfD,
+    RandomHost,
+    RoundRobin,
+    SharedQueue,
+    StaleShortestQueue,
+)
+from policies.scaling import InfaasScaling, ScheduledScaling, TargetUtilization
+from policies.selection import (
+    AccuracyScaling,
+    CheapestFeasible,
+    FastestFeasible,
+    Infaas,
+    LargestBatch,
+    LeastLoadedFeasible,
+    MajorityEnsemble,
+    MdInference,
+    ModelSwitching,
+    MostAccurateFeasible,
+    MostAccurateInTime,
+    RandomFeasible,
+    SlackFit,
+    StaticVariant,
+)
 
 __all__ = [
     "RandomFeasible",
     "FastestFeasible",
     "MostAccurateFeasible",
+    "CheapestFeasible",
+    "StaticVariant",
+    "MdInference",
+    "LeastLoadedFeasible",
+    "Infaas",
+    "ModelSwitching",
+    "AccuracyScaling",
+    "SlackFit",
+    "MostAccurateInTime",
+    "LargestBatch",
+    "MajorityEnsemble",
     "Fifo",
+    "Lifo",
     "Edf",
+    "LeastSlack",
+    "ShortestJobFirst",
+    "StaticPriority",
+    "PreemptivePriority",
+    "Vtc",
+    "DeficitRoundRobin",
+    "OneAtATime",
     "Greedy",
+    "FixedSize",
     "SizeOrTimeout",
+    "LargestInTime",
+    "Aimd",
+    "WorkDelaying",
     "DropNever",
+    "LazyDrop",
     "EarlyDrop",
+    "AdmitAll",
+    "PredictedLateness",
+    "QueueBound",
+    "TokenBucket",
+    "TierShedding",
+    "RandomHost",
     "RoundRobin",
     "JoinShortestQueue",
+    "LeastWork",
+    "PowerOfD",
+    "StaleShortestQueue",
+    "Affinity",
     "SharedQueue",
+    "Given",
+    "GreedyPlacement",
+    "FlowPlacement",
+    "Replication",
+    "TargetUtilization",
+    "InfaasScaling",
+    "ScheduledScaling",
     "BySpec",
     "ByVariant",
     "LaplaceNoise",

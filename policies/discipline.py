@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from policies.fair_queues import DeficitQueue, FairQueue, Shares
 from sim import Discipline
-from sim.contracts import Number
-from sim.queues import FifoQueue, KeyedQueue
+from sim.contracts import Number, Waiting
+from sim.queues import FifoQueue, KeyedQueue, LifoQueue, Queue
+
+CLASS_STEP = 2.0**30
+"""What a class adds to a key: more seconds than any run lasts, and still a microsecond apart within a class."""
+
+
+class Ordered(Discipline):
+    """Serve the smallest key first: what most disciplines are, once their keys are said."""
+
+    def queues(
+        self,
+        keys: Sequence[float],
+        accounts: Sequence[int],  # noqa: ARG002
+        priorities: Sequence[int],  # noqa: ARG002
+    ) -> Callable[[], Queue]:
+        """Return what makes empty queues by key."""
+        return lambda: KeyedQueue(keys)
 
 
 @dataclass(frozen=True)
@@ -16,25 +33,160 @@ class Fifo(Discipline):
 
     kind = "fifo"
 
-    def keys(self, sent_s: Number, max_wait_s: Number) -> Number:  # noqa: ARG002
+    def keys(self, waiting: Waiting[Number]) -> Number:
         """Return the sending times: the oldest head comes first."""
-        return sent_s
+        return waiting.sent_s
 
-    def queue(self, keys: Sequence[float]) -> FifoQueue:  # noqa: ARG002
-        """Return an empty first-in, first-out queue."""
-        return FifoQueue()
+    def queues(
+        self,
+        keys: Sequence[float],  # noqa: ARG002
+        accounts: Sequence[int],  # noqa: ARG002
+        priorities: Sequence[int],  # noqa: ARG002
+    ) -> Callable[[], Queue]:
+        """Return what makes empty first-in, first-out queues."""
+        return FifoQueue
 
 
 @dataclass(frozen=True)
-class Edf(Discipline):
+class Lifo(Discipline):
+    """Serve the latest arrival first."""
+
+    kind = "lifo"
+
+    def keys(self, waiting: Waiting[Number]) -> Number:
+        """Return the sending times, negative: the newest head comes first."""
+        return -waiting.sent_s
+
+    def queues(
+        self,
+        keys: Sequence[float],  # noqa: ARG002
+        accounts: Sequence[int],  # noqa: ARG002
+        priorities: Sequence[int],  # noqa: ARG002
+    ) -> Callable[[], Queue]:
+        """Return what makes empty stacks."""
+        return LifoQueue
+
+
+@dataclass(frozen=True)
+class Edf(Ordered):
     """Serve the earliest deadline first."""
 
     kind = "edf"
 
-    def keys(self, sent_s: Number, max_wait_s: Number) -> Number:
+    def keys(self, waiting: Waiting[Number]) -> Number:
         """Return the deadlines."""
-        return sent_s + max_wait_s
+        return waiting.sent_s + waiting.max_wait_s
 
-    def queue(self, keys: Sequence[float]) -> KeyedQueue:
-        """Return an empty queue by deadline."""
-        return KeyedQueue(keys)
+
+@dataclass(frozen=True)
+class LeastSlack(Ordered):
+    """Serve the query first that can wait least: the smallest deadline - now - batch-1 time of its variant.
+
+    Time passes for all alike, so the order follows from deadline - batch-1 time and never changes.
+    """
+
+    kind = "least-slack"
+
+    def keys(self, waiting: Waiting[Number]) -> Number:
+        """Return the last moments at which each could start alone."""
+        return waiting.sent_s + waiting.max_wait_s - waiting.service_s
+
+
+@dataclass(frozen=True)
+class ShortestJobFirst(Ordered):
+    """Serve the query with the shortest batch-1 time first; queries for one variant in order of arrival."""
+
+    kind = "sjf"
+
+    def keys(self, waiting: Waiting[Number]) -> Number:
+        """Return the batch-1 times."""
+        return waiting.service_s
+
+
+@dataclass(frozen=True)
+class StaticPriority(Ordered):
+    """Serve the most urgent class of accounts first (``workload.users.classes``), each in order of arrival."""
+
+    kind = "priority"
+
+    def keys(self, waiting: Waiting[Number]) -> Number:
+        """Return class and sending time as one number."""
+        return waiting.priority * CLASS_STEP + waiting.sent_s
+
+
+@dataclass(frozen=True)
+class PreemptivePriority(StaticPriority):
+    """As ``priority``, and a query interrupts the batch of a less urgent class, which resumes where it stopped."""
+
+    kind = "preemptive-priority"
+    plain = False
+
+    def preempts(self, key: float, running: float) -> bool:
+        """Return whether the key is of a more urgent class."""
+        return key // CLASS_STEP < running // CLASS_STEP
+
+
+@dataclass(frozen=True)
+class Vtc(Discipline):
+    """Serve the account that has been served least, by virtual token counters (Sheng et al., OSDI 2024).
+
+    A counter grows by the batch-1 time of each query at its dispatch, over the weight of the account's class. One
+    that comes back after a pause is lifted to the least counter of those that wait, so that it saves no credit. Two
+    accounts that both always wait are served equally to within a batch. Where the paper counts tokens we count seconds.
+
+    Attributes:
+        weights: of each class of accounts, above 0; 1 for a class beyond the end.
+    """
+
+    kind = "vtc"
+    plain = False
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+
+    def keys(self, waiting: Waiting[Number]) -> Number:
+        """Return what each query costs its account."""
+        return waiting.service_s
+
+    def queues(
+        self, keys: Sequence[float], accounts: Sequence[int], priorities: Sequence[int]
+    ) -> Callable[[], FairQueue]:
+        """Return what makes the queues of one station, which share its counters."""
+        shares = Shares(self.weights, priorities)
+        return lambda: FairQueue(keys, accounts, shares)
+
+
+@dataclass(frozen=True)
+class DeficitRoundRobin(Discipline):
+    """Serve the accounts in turn, each as many queries a round as its weight (Shreedhar and Varghese, 1995).
+
+    A queue holds one variant, so all its queries cost the same and a deficit is counted in queries.
+
+    Attributes:
+        weights: of each class of accounts, queries a round, above 0; 1 for a class beyond the end.
+    """
+
+    kind = "deficit-round-robin"
+    plain = False
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+
+    def keys(self, waiting: Waiting[Number]) -> Number:
+        """Return the sending times: between variants the oldest head comes first."""
+        return waiting.sent_s
+
+    def queues(
+        self, keys: Sequence[float], accounts: Sequence[int], priorities: Sequence[int]
+    ) -> Callable[[], DeficitQueue]:
+        """Return what makes the queues of one station."""
+        shares = Shares(self.weights, priorities)
+        return lambda: DeficitQueue(keys, accounts, shares)
+
+
+def _check_weights(weights: tuple[float, ...]) -> None:
+    for weight in weights:
+        if not weight > 0:
+            raise ValueError(f"weights must be above 0, not {list(weights)}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import Dropping
-from sim.contracts import Former
+from sim.contracts import Former, Sizer
 from sim.queues import Queue
 
 
@@ -16,8 +16,24 @@ class DropNever(Dropping):
 
     kind = "never"
 
-    def former(self) -> None:
-        """Return None: nothing is dropped."""
+    def former(self, sizer: Sizer | None, max_batch: int) -> Former | None:
+        """Return None where the batching takes what waits; else what serves the size that it says."""
+        return _Forming(sizer, max_batch).without_dropping if sizer else None
+
+
+@dataclass(frozen=True)
+class LazyDrop(Dropping):
+    """Drop a head that could not make its deadline even alone, just before it would be served.
+
+    What is formed then has the size that the batching says. Under overload the head has always waited nearly as long as
+    it can, and the batch that is still in time for it is a batch of one: the collapse that ``early`` avoids.
+    """
+
+    kind = "lazy"
+
+    def former(self, sizer: Sizer | None, max_batch: int) -> Former:
+        """Return what forms a batch."""
+        return _Forming(sizer, max_batch).lazily
 
 
 @dataclass(frozen=True)
@@ -30,23 +46,48 @@ class EarlyDrop(Dropping):
 
     kind = "early"
 
-    def former(self) -> Former:
-        """Return the function that forms a batch."""
-        return form_dropping_early
+    def former(self, sizer: Sizer | None, max_batch: int) -> Former:
+        """Return what forms a batch."""
+        return _Forming(sizer, max_batch).early
 
 
-def form_dropping_early(
-    queue: Queue, max_batch: int, now: float, *, seconds: Sequence[float], deadline_s: Sequence[float]
-) -> tuple[list[int], list[int]]:
-    """Form a batch of queries that all make their deadlines in it; see ``Former``."""
-    planned = min(len(queue), max_batch)
-    rows: list[int] = []
-    dropped: list[int] = []
-    while len(rows) < planned:
-        row = queue.popleft()
-        if deadline_s[row] < now + seconds[planned]:
-            dropped.append(row)
-            planned = min(planned, len(rows) + len(queue))
-        else:
-            rows.append(row)
-    return rows, dropped
+class _Forming:
+    """Form the batches of one queue, each way of dropping a method; see ``Former``."""
+
+    def __init__(self, sizer: Sizer | None, max_batch: int) -> None:
+        self._sizer, self._max_batch = sizer, max_batch
+
+    def without_dropping(
+        self, queue: Queue, now: float, *, seconds: Sequence[float], deadline_s: Sequence[float]
+    ) -> tuple[Sequence[int], list[int]]:
+        return queue.take(self._planned(queue, now, seconds, deadline_s)), []
+
+    def lazily(
+        self, queue: Queue, now: float, *, seconds: Sequence[float], deadline_s: Sequence[float]
+    ) -> tuple[Sequence[int], list[int]]:
+        dropped = []
+        while len(queue) and deadline_s[queue.head()] < now + seconds[1]:
+            dropped.append(queue.popleft())
+        rows = queue.take(self._planned(queue, now, seconds, deadline_s)) if len(queue) else []
+        return rows, dropped
+
+    def early(
+        self, queue: Queue, now: float, *, seconds: Sequence[float], deadline_s: Sequence[float]
+    ) -> tuple[Sequence[int], list[int]]:
+        planned = min(len(queue), self._max_batch)
+        rows: list[int] = []
+        dropped: list[int] = []
+        while len(rows) < planned:
+            row = queue.popleft()
+            if deadline_s[row] < now + seconds[planned]:
+                dropped.append(row)
+                planned = min(planned, len(rows) + len(queue))
+            else:
+                rows.append(row)
+        return rows, dropped
+
+    def _planned(self, queue: Queue, now: float, seconds: Sequence[float], deadline_s: Sequence[float]) -> int:
+        """Return the size that the batching says, for the head of the queue."""
+        if self._sizer is None:
+            return min(len(queue), self._max_batch)
+        return self._sizer.size(len(queue), deadline_s[queue.head()] - now, seconds)

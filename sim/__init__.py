@@ -3,13 +3,29 @@
 from sim.client import NOISE, Answer, BudgetExhausted, Client, Spec
 from sim.clock import Simulation
 from sim.cluster import Cluster
-from sim.contracts import Batching, Defense, Discipline, Dropping, Jitter, Pricing, Routing, Selection
+from sim.contracts import (
+    AdaptiveSelection,
+    Admission,
+    Batching,
+    Defense,
+    Discipline,
+    DispatchSelection,
+    Dropping,
+    Jitter,
+    Pricing,
+    Routing,
+    Selection,
+)
+from sim.faults import Crash, Fault, FrontendRestart, LinkLoss, SlowDown
 from sim.jitter import ExponentialJitter, LognormalJitter, NoJitter
 from sim.lifecycle import OUTCOMES, LifecycleError
+from sim.memory import Swapping
+from sim.network import Link, Network
 from sim.operation import Operator
+from sim.provisioning import Demand, Placement, Pool, Scaling, Shelf
 from sim.records import Arrivals, AttackRecord, Extraction, Fingerprint, Phase, RunRecord
 from sim.streams import stream
-from sim.workers import WorkerGroup, placed
+from sim.workers import WorkerGroup, hosted_by, placed
 
 __all__ = [
     "Simulation",
@@ -19,6 +35,7 @@ __all__ = [
     "WorkerGroup",
     "Operator",
     "placed",
+    "hosted_by",
     "NoJitter",
     "ExponentialJitter",
     "LognormalJitter",
@@ -27,6 +44,22 @@ __all__ = [
     "Spec",
     "NOISE",
     "BudgetExhausted",
+    "Swapping",
+    "Network",
+    "Link",
+    "Fault",
+    "Crash",
+    "SlowDown",
+    "LinkLoss",
+    "FrontendRestart",
+    "AdaptiveSelection",
+    "DispatchSelection",
+    "Admission",
+    "Scaling",
+    "Pool",
+    "Placement",
+    "Shelf",
+    "Demand",
     "Batching",
     "Defense",
     "Discipline",

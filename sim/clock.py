@@ -35,6 +35,48 @@ class Alarm:
         heappush(self._heap, (at_s, NORMAL, next(self._eid), self))  # type: ignore[misc]
 
 
+class Timer:
+    """Wake one waiter at a set time that may be moved or given up: one small entry in the heap each time."""
+
+    __slots__ = ("_env", "_pending", "_wake")
+
+    def __init__(self, env: Simulation, wake: Callable[[], object]) -> None:
+        self._env, self._wake = env, wake
+        self._pending: _Entry | None = None
+
+    def set(self, at_s: float) -> None:
+        """Wake the waiter at ``at_s``, seconds, and not when it was set to before.
+
+        Raises:
+            ValueError: if that is before now or NaN.
+        """
+        if not at_s >= self._env._now:  # noqa: SLF001
+            raise ValueError(f"cannot wake at {at_s}: the clock stands at {self._env._now}")  # noqa: SLF001
+        self.cancel()
+        self._pending = _Entry((self._ring,))
+        heappush(self._env._queue, (at_s, NORMAL, next(self._env._eid), self._pending))  # type: ignore[misc]  # noqa: SLF001
+
+    def cancel(self) -> None:
+        """Do not wake the waiter after all."""
+        if self._pending is not None:
+            self._pending.callbacks = ()
+            self._pending = None
+
+    def _ring(self, _: object) -> None:
+        self._pending = None
+        self._wake()
+
+
+class _Entry:
+    """Stand in SimPy's heap like a processed event that never fails."""
+
+    __slots__ = ("callbacks",)
+    _ok = True
+
+    def __init__(self, callbacks: tuple[Callable[[Any], object], ...]) -> None:
+        self.callbacks = callbacks
+
+
 class Simulation(simpy.Environment):
     """Run SimPy processes and a fed arrival column on one clock.
 
@@ -65,6 +107,10 @@ class Simulation(simpy.Environment):
             raise ValueError("arrival times must be sorted, not before now, and not NaN")
         self._times, self._arrive, self.arrived = times_s, arrive, 0
         self._first, self._block = 0, [math.inf]
+
+    def call_at(self, at_s: float, call: Callable[[], object]) -> None:
+        """Call a function once, at ``at_s``, seconds, not before now."""
+        heappush(self._queue, (at_s, NORMAL, next(self._eid), _Entry((lambda _: call(),))))  # type: ignore[misc]
 
     def run(self, until: float = math.inf) -> None:  # type: ignore[override]
         """Process everything before ``until`` (seconds; events at that instant stay), in order of time.

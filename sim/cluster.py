@@ -1,4 +1,4 @@
-"""The cluster: workers, stations and the frontend around one clock and one log."""
+"""The cluster: workers, queues and the frontend around one clock and one log."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from simpy.events import Event
 from sim.books import close_books
 from sim.client import Answer, Client, Spec
 from sim.clock import Simulation
-from sim.frontend import Decision, assemble_entry, decide_open_loop
-from sim.lifecycle import OUTCOMES
+from sim.contracts import AdaptiveSelection, Waiting
+from sim.faults import Fault, unleash
+from sim.fleet import Fleet
+from sim.frontend import Decision, decide_open_loop
+from sim.ledger import Ledger
 from sim.log import QueryLog, cells
+from sim.network import Network
 from sim.operation import Operator
 from sim.records import Arrivals, RunRecord
-from sim.station import Rules, Station
-from sim.streams import stream
-from sim.workers import WorkerGroup
+from sim.scaling import scale
+from sim.stations import PlainStations
+from sim.workers import WorkerGroup, hosted_by
 from zoo import Zoo
-
-EXPIRED = OUTCOMES.index("expired")
 
 
 class Cluster:
     """Assemble a cluster and let queries run through it.
+
+    Where everything that is asked for is plain, queries take the fast path of ``PlainStations``, else that of
+    ``Fleet``. Both serve a plain scenario alike, row by row.
 
     Args:
         zoo: the placed variants: each is hosted by at least one group.
@@ -35,9 +40,13 @@ class Cluster:
         arrivals: the open-loop queries of the benign users.
         closed_loop: how many closed-loop queries may be sent at most.
         seed: of the run.
+        network: between clients and workers; None where messages take no time.
+        faults: by name.
+        placements: variants of each worker; all that its group hosts where it is None.
+        plain: whether to take the fast path; None to take it where it will do. False gives the other, which is slower.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all that a cluster stands in
         self,
         zoo: Zoo,
         groups: dict[str, WorkerGroup],
@@ -46,81 +55,80 @@ class Cluster:
         *,
         closed_loop: int = 0,
         seed: int = 0,
+        network: Network | None = None,
+        faults: dict[str, Fault] | None = None,
+        placements: Sequence[Sequence[int]] | None = None,
+        plain: bool | None = None,
     ) -> None:
         self.env = Simulation()
-        self.zoo, self.operator, self.seed = zoo, operator, seed
-        self.log = QueryLog(arrivals, closed_loop)
+        self.zoo, self.groups, self.operator, self.seed = zoo, groups, operator, seed
+        self.arrivals, self.network = arrivals, network
         self.closes_s = math.inf
         self.workers: list[tuple[str, WorkerGroup]] = [
-            (f"{name}-{number}", group) for name, group in groups.items() for number in range(group.count)
+            (f"{name}-{number}", group) for name, group in groups.items() for number in range(group.most)
         ]
+        self.placements = placements or [hosted_by(group, zoo) for _, group in self.workers]
+        if plain is None:
+            plain = operator.plain and not network and not faults and all(group.plain for group in groups.values())
+        self.log = QueryLog(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
         self._waiting: dict[int, Event] = {}
-        self._keys: Any = None
-        self._deadline_s: Any = None
-        self._prepare_columns()
-        self._enter = self._assemble(groups)
         self.price = operator.pricing.price(zoo)
-        decide_open_loop(self.log, operator.decision(zoo, seed, "benign"))
+        self._decide()
+        max_wait_s = self.log.max_latency_s * operator.slo_scale
+        columns = (self.log.arrived_s, max_wait_s, self._service_s(self.log.variant), self._priorities())
+        keys = operator.discipline.keys(Waiting(*columns))
+        self._keys: Any = cells(keys)
+        self._deadline_s: Any = None
+        if self._reads_deadlines(plain):
+            self._deadline_s = cells(self.log.sent_s + max_wait_s)
+        self.fleet: Fleet | None = None
+        self._enter: Callable[[int], object]
+        if plain:
+            self._enter = PlainStations(self, self._keys, self._deadline_s, fifo=keys is self.log.arrived_s).enter
+        else:
+            self.fleet = Fleet(self, self._keys, self._deadline_s)
+            self._enter = self.fleet.enter
+            unleash(self.fleet, faults or {}, seed)
+            scale(self.fleet)
         self.env.feed(self.log.sent_s[: len(arrivals)], self._enter)
 
-    def _prepare_columns(self) -> None:
-        """Compute keys and deadlines of the open-loop queries, where anything reads them."""
-        log, operator = self.log, self.operator
-        max_wait_s = log.max_latency_s * operator.slo_scale
-        keys = operator.discipline.keys(log.sent_s, max_wait_s)
-        self._keys, self._fifo = cells(keys), keys is log.sent_s
-        if operator.dropping.former():
-            self._deadline_s = cells(log.sent_s + max_wait_s)
+    def _decide(self) -> None:
+        """Decide the open-loop queries, as far as that can be done before they arrive."""
+        cell = None
+        if isinstance(self.operator.selection, AdaptiveSelection) and not self.operator.chosen_by_defense(self.zoo):
+            self.log.keep_cells()
+            cell = self.zoo.feasible.cell
+        decide_open_loop(self.log, self.operator.decision(self.zoo, self.seed, "benign"), cell)
 
-    def _assemble(self, groups: dict[str, WorkerGroup]) -> Callable[[int], object]:
-        """Build stations and workers, and return the entry of the path."""
-        routing, first = self.operator.routing, 0
-        hosts: list[list[Station]] = [[] for _ in self.zoo.variants]
-        places = [
-            sum(1 if routing.late_binding else g.count for g in groups.values() if g.hosts(v))
-            for v in self.zoo.variants
-        ]
-        rules = self._rules(counted=max(places) > 1)
-        for name, group in groups.items():
-            stations = self._stations(name, group, first, rules)
-            first += group.count
-            for number, variant in enumerate(self.zoo.variants):
-                if group.hosts(variant):
-                    hosts[number] += stations
-        return assemble_entry(self.log, hosts, routing.router(hosts) if rules.counted else None)
+    def _service_s(self, variant: Any) -> Any:
+        """Return the batch-1 time of chosen variants; 0 where none is."""
+        return np.where(variant >= 0, self.zoo.latencies_s[variant], 0.0)
 
-    def _stations(self, name: str, group: WorkerGroup, first: int, rules: Rules) -> list[Station]:
-        """Build the stations of a group and hire its workers, who are numbered from ``first``."""
-        multipliers = group.jitter.multipliers(stream(self.seed, f"service/{name}"))
-        seconds = self._seconds(group, rules.max_batch)
-        shared = self.operator.routing.late_binding
-        stations = [
-            Station(self.env, self.log, self._queues(group), rules) for _ in range(1 if shared else group.count)
-        ]
-        for worker in range(group.count):
-            stations[0 if shared else worker].hire(first + worker, seconds, multipliers)
-        return stations
+    def _priorities(self) -> Any:
+        known = self.arrivals.priorities
+        accounts = self.log.account
+        inside = accounts < len(known)
+        return np.where(inside, known[np.where(inside, accounts, 0)], 0).astype(float) if len(known) else np.zeros(1)
 
-    def _rules(self, *, counted: bool) -> Rules:
+    def _reads_deadlines(self, plain: bool) -> bool:  # noqa: FBT001
         operator = self.operator
-        return Rules(
-            max_batch=operator.batching.max_batch,
-            timeout_s=operator.batching.timeout_s,
-            former=operator.dropping.former(),
-            keys=self._keys,
-            fifo=self._fifo,
-            counted=counted,
-            deadline_s=self._deadline_s,
-            dropped=self._drop,
-            answered=self._answer_batch if self.log.capacity > self.log.open_loop else None,
-        )
+        return not plain or operator.dropping.former(operator.batching.sizer(), operator.batching.max_batch) is not None
 
-    def _queues(self, group: WorkerGroup) -> dict[int, Any]:
-        hosted = (number for number, variant in enumerate(self.zoo.variants) if group.hosts(variant))
-        return {number: self.operator.discipline.queue(self._keys) for number in hosted}
+    def priority(self, account: int) -> int:
+        """Return the class of an account, 0 the most urgent."""
+        known = self.arrivals.priorities
+        return int(known[account]) if account < len(known) else 0
 
-    def _seconds(self, group: WorkerGroup, max_batch: int) -> list[list[float]]:
-        return [[math.nan, *v.latency.seconds(max_batch).tolist()] if group.hosts(v) else [] for v in self.zoo.variants]
+    def seconds(self, group: WorkerGroup, hosted: Sequence[int]) -> list[list[float]]:
+        """Return the time of a batch by variant and size; empty for a variant that is not hosted."""
+        most = self.operator.batching.max_batch
+        wide = getattr(self.operator.selection, "sizes", (most,))[-1]
+        return [
+            [math.nan, *variant.latency.seconds(max(most, wide)).tolist()]
+            if number in hosted and group.hosts(variant)
+            else []
+            for number, variant in enumerate(self.zoo.variants)
+        ]
 
     # --- closed loop -------------------------------------------------------------------------------------------------
 
@@ -138,35 +146,29 @@ class Cluster:
             pinned = [number for number, v in enumerate(self.zoo.variants) if v.model == pinned_model]
             fastest = min(pinned, key=lambda number: float(self.zoo.latencies_s[number]))
             decision = Decision((), lambda accuracy, _, __: np.full(np.shape(accuracy), fastest), decision.rng)
-        return Client(self, account, budget, lambda item, spec: self._submit(account, item, spec, decision))
+        adaptive = pinned_model is None and self.fleet is not None and self.fleet.pilot is not None
+        return Client(self, account, budget, lambda item, spec: self._submit(account, item, spec, decision, adaptive))
 
-    def _submit(self, account: int, item: int, spec: Spec, decision: Decision) -> Event:
+    def _submit(self, account: int, item: int, spec: Spec, decision: Decision, adaptive: bool) -> Event:  # noqa: FBT001
         """Write a closed-loop query into its row and send it on its way."""
         now, max_wait_s = self.env.now, spec.max_latency_s * self.operator.slo_scale
-        accuracy, latency_s, variant = decision.decide(np.asarray(spec.min_accuracy), np.asarray(spec.max_latency_s))
-        served_by = (float(accuracy), float(latency_s), int(variant))
+        decided = decision.decide(np.asarray(spec.min_accuracy), np.asarray(spec.max_latency_s))
+        served_by = (float(decided[0]), float(decided[1]), int(decided[2]))
         row = self.log.add(now, account, (spec.min_accuracy, spec.max_latency_s), served_by, item=item)
-        self._keys[row] = self.operator.discipline.keys(now, max_wait_s)
+        service_s = float(self.zoo.latencies_s[served_by[2]]) if served_by[2] >= 0 else 0.0
+        waiting = Waiting(now, max_wait_s, service_s, float(self.priority(account)))
+        self._keys[row] = self.operator.discipline.keys(waiting)
         if self._deadline_s is not None:
             self._deadline_s[row] = now + max_wait_s
+        if adaptive:
+            self.log.cell[row], self.log.uniform[row] = self.zoo.feasible.cell(*decided[:2]), decided[3]
         event = self._waiting[row] = Event(self.env)
         self._enter(row)
-        if served_by[2] < 0:
-            self._tell(row, "infeasible")
+        if served_by[2] < 0 and self.fleet is None:
+            self.tell(row, "infeasible")
         return event
 
-    def _answer_batch(self, rows: Sequence[int]) -> None:
-        if self._waiting and max(rows) >= self.log.open_loop:
-            for row in rows:
-                if row >= self.log.open_loop:
-                    self._tell(row, "answered")
-
-    def _drop(self, row: int) -> None:
-        self.log.end(row, EXPIRED, self.env.now)
-        if row >= self.log.open_loop:
-            self._tell(row, "expired")
-
-    def _tell(self, row: int, outcome: str) -> None:
+    def tell(self, row: int, outcome: str) -> None:
         """Fire the event of a closed-loop query with what its client may know."""
         log, payload, price = self.log, None, 0.0
         if outcome == "answered":
@@ -176,10 +178,33 @@ class Cluster:
                 payload = self.zoo.answers.probabilities[self.zoo.model_rows[variant], item]
         self._waiting.pop(row).succeed(Answer(outcome, payload, price, self.env.now - float(log.sent_s[row])))
 
+    @property
+    def awaited(self) -> bool:
+        """Whether some closed-loop client waits for an answer."""
+        return bool(self._waiting)
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
+    def settle(self) -> None:
+        """Run on until every query that was sent has its outcome."""
+        if self.fleet is None:
+            self.env.run()
+            return
+        census = self.log.census
+        while True:
+            counts = census(self.env.arrived)
+            if (
+                self.env.arrived == self.log.open_loop
+                and not self.awaited
+                and not any(counts[state] for state in ("travelling", "queued", "running", "returning"))
+            ):
+                return
+            if self.env.peek() == math.inf and self.env.arrived == self.log.open_loop:
+                return  # what is left waits for something that will not come
+            self.env.run(until=self.env.now + 1.0)
+
     def record(self, *, warmup_s: float = 0.0, attackers: dict[int, str] | None = None) -> RunRecord:
-        """Close the books: whatever is still queued or running is ``unfinished``.
+        """Close the books: whatever is still under way is ``unfinished``.
 
         Args:
             warmup_s: queries sent before this are left out of metrics.

@@ -12,6 +12,7 @@ from sim.log import QueryLog, cells
 from sim.station import Station
 
 ROWS_PER_BLOCK = 262_144
+Cell = Callable[[Floats, Floats], Variants]
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,30 @@ class Decision:
     choose: Choose
     rng: np.random.Generator
 
-    def decide(self, min_accuracy: Floats, max_latency_s: Floats) -> tuple[Floats, Floats, Variants]:
-        """Return the rewritten specs and the chosen variants (-1: none is feasible), all of one shape, (n,) or ()."""
+    def decide(self, min_accuracy: Floats, max_latency_s: Floats) -> tuple[Floats, Floats, Variants, Floats]:
+        """Return rewritten specs, chosen variants (-1: none is feasible) and uniforms, all of one shape, (n,) or ()."""
         for rewrite, rng in self.rewrites:
             min_accuracy, max_latency_s = rewrite(min_accuracy, max_latency_s, rng)
-        uniform = self.rng.random(min_accuracy.shape)
-        return min_accuracy, max_latency_s, self.choose(min_accuracy, max_latency_s, uniform)
+        uniform = np.asarray(self.rng.random(min_accuracy.shape))
+        return min_accuracy, max_latency_s, self.choose(min_accuracy, max_latency_s, uniform), uniform
 
 
-def decide_open_loop(log: QueryLog, decision: Decision) -> None:
-    """Decide all open-loop queries before the run, in blocks, into the log's columns."""
+def decide_open_loop(log: QueryLog, decision: Decision, cell: Cell | None = None) -> None:
+    """Decide all open-loop queries before the run, in blocks, into the log's columns.
+
+    Args:
+        log: the books.
+        decision: of the benign users.
+        cell: the feasible set of a spec, to be kept for a choice on arrival; None where all is decided here.
+    """
     if decision.rewrites:
         log.keep_rewritten_specs()
     for start in range(0, log.open_loop, ROWS_PER_BLOCK):
         block = slice(start, min(start + ROWS_PER_BLOCK, log.open_loop))
-        accuracy, latency_s, variant = decision.decide(log.min_accuracy[block], log.max_latency_s[block])
+        accuracy, latency_s, variant, uniform = decision.decide(log.min_accuracy[block], log.max_latency_s[block])
         log.variant[block] = variant
+        if cell is not None:
+            log.cell[block], log.uniform[block] = cell(accuracy, latency_s), uniform
         if decision.rewrites:
             log.rewritten_min_accuracy[block] = accuracy
             log.rewritten_max_latency_s[block] = latency_s

@@ -5,20 +5,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-PENDING, QUEUED, RUNNING = "pending", "queued", "running"
+PENDING, TRAVELLING, QUEUED, RUNNING, RETURNING = "pending", "travelling", "queued", "running", "returning"
 OUTCOMES = ("answered", "infeasible", "throttled", "rejected", "shed", "expired", "failed", "unfinished")
-STATES = (PENDING, QUEUED, RUNNING, *OUTCOMES)
+STATES = (PENDING, TRAVELLING, QUEUED, RUNNING, RETURNING, *OUTCOMES)
 CODE = {state: code for code, state in enumerate(STATES)}
 
+TURNED_AWAY = {"infeasible", "throttled", "rejected", "shed"}
 TRANSITIONS = {
-    PENDING: {QUEUED, "infeasible", "throttled", "rejected", "shed"},
-    QUEUED: {RUNNING, "expired", "failed", "unfinished"},
-    RUNNING: {"answered", "failed", "unfinished"},
+    PENDING: {TRAVELLING, QUEUED, "failed", *TURNED_AWAY},
+    TRAVELLING: {QUEUED, "failed", "unfinished", *TURNED_AWAY},
+    QUEUED: {RUNNING, TRAVELLING, "expired", "failed", "unfinished"},
+    RUNNING: {RETURNING, QUEUED, TRAVELLING, "answered", "failed", "unfinished"},
+    RETURNING: {"answered", "failed", "unfinished"},
 }
 
 _ALLOWED = np.zeros((len(STATES), len(STATES)), dtype=bool)
 for _before, _afters in TRANSITIONS.items():
     _ALLOWED[CODE[_before], [CODE[after] for after in _afters]] = True
+
+
+STEPS = _ALLOWED.tolist()
+"""The table as nested lists, ``STEPS[before][after]``, for one query at a time."""
 
 
 class LifecycleError(RuntimeError):

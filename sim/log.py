@@ -8,6 +8,7 @@ against the life-cycle table whenever the books are read.
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,31 @@ from sim.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING, advance
 from sim.records import Arrivals
 
 BEFORE_THE_QUEUE = ("infeasible", "throttled", "rejected", "shed")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Hold what became of queries, shape (queries,), and what each worker did, shape (workers,).
+
+    Attributes:
+        started_s: when each query's batch started; NaN if it never did.
+        finished_s: when it finished.
+        delivered_s: when the client learnt the outcome.
+        worker: that ran it, -1 for none.
+        batch_size: of that batch, 0 for none.
+        busy_s: seconds that each worker computed.
+        batches: that each worker finished.
+        paid_s: seconds that each worker was kept.
+    """
+
+    started_s: NDArray[np.float64]
+    finished_s: NDArray[np.float64]
+    delivered_s: NDArray[np.float64]
+    worker: NDArray[np.int16]
+    batch_size: NDArray[np.int32]
+    busy_s: NDArray[np.float64]
+    batches: NDArray[np.int64]
+    paid_s: NDArray[np.float64]
 
 
 class QueryLog:
@@ -32,6 +58,7 @@ class QueryLog:
         self.sent = 0
         self.capacity = self.open_loop + closed_loop
         self.sent_s = _extended(arrivals.sent_s, closed_loop)
+        self.arrived_s = self.sent_s
         self.account = _extended(arrivals.account, closed_loop)
         self.item = _extended(arrivals.item, closed_loop)
         self.min_accuracy = _extended(arrivals.min_accuracy, closed_loop)
@@ -56,6 +83,11 @@ class QueryLog:
         """Give rewritten specs columns of their own; until then they are the original ones."""
         self.rewritten_min_accuracy = self.min_accuracy.copy()
         self.rewritten_max_latency_s = self.max_latency_s.copy()
+
+    def keep_cells(self) -> None:
+        """Make columns for a choice on arrival: the cell of the spec (-1: decided already), and a uniform."""
+        self.cell = np.full(self.capacity, -1, dtype=np.int32)
+        self.uniform = np.zeros(self.capacity)
 
     def add(
         self, now: float, account: int, spec: tuple[float, float], served_by: tuple[float, float, int], *, item: int
@@ -112,6 +144,39 @@ class QueryLog:
         """Return the rows of the queries that have been sent, open-loop ones first."""
         closed = np.arange(self.open_loop, self.open_loop + self.sent)
         return np.concatenate([np.arange(arrived), closed])
+
+    def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:
+        """Spread what was noted by batch over the queries.
+
+        Args:
+            rows: the queries to report, as ``rows_sent`` returns them.
+            now: the end of the run, seconds.
+            workers: how many there are.
+            variants: how many there are, by which ``place`` counts.
+        """
+        started, finished, place = np.array(self.started), np.array(self.finished), np.array(self.place, np.int32)
+        worker = place // variants
+        finished_s = self._by_query(rows, finished, np.nan)
+        delivered_s = np.full(self.capacity, np.nan)
+        delivered_s[rows] = finished_s
+        delivered_s[np.array(self.ended, np.int32)] = np.array(self.ended_s)
+        busy_s = np.minimum(np.where(np.isnan(finished), now, finished), now) - started
+        return Service(
+            started_s=self._by_query(rows, started, np.nan),
+            finished_s=finished_s,
+            delivered_s=delivered_s[rows],
+            worker=self._by_query(rows, worker.astype(np.int16), -1),
+            batch_size=self._by_query(rows, np.array(self.size, np.int32), 0),
+            busy_s=np.bincount(worker, busy_s, workers).astype(np.float64),
+            batches=np.bincount(worker[~np.isnan(finished)], minlength=workers),
+            paid_s=np.full(workers, now),
+        )
+
+    def _by_query(self, rows: NDArray[np.int64], per_batch: NDArray[Any], missing: float) -> NDArray[Any]:
+        """Spread one value a batch over the rows that it served."""
+        column = np.full(self.capacity, missing, dtype=per_batch.dtype)
+        column[np.array(self.served, np.int32)] = np.repeat(per_batch, np.array(self.size, np.int32))
+        return column[rows]
 
     def census(self, arrived: int) -> dict[str, int]:
         """Count the sent queries by state; the counts add up to all that were sent."""

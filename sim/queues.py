@@ -69,3 +69,19 @@ class KeyedQueue(list[tuple[float, int]]):
     def head(self) -> int:
         """Return the row with the smallest key."""
         return self[0][1]
+
+
+class LifoQueue(list[int]):
+    """Serve the latest first."""
+
+    def popleft(self) -> int:
+        """Remove the newest row and return it."""
+        return self.pop()
+
+    def take(self, n: int) -> list[int]:
+        """Remove the ``n`` newest rows and return them, newest first."""
+        return [self.pop() for _ in range(n)]
+
+    def head(self) -> int:
+        """Return the newest row."""
+        return self[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ class Arrivals:
         item: row of the data set, or -1 where the zoo has none.
         min_accuracy: of the spec, fraction.
         max_latency_s: of the spec, seconds.
+        priorities: class of every account by its number, 0 the most urgent; accounts beyond the end have class 0.
     """
 
     sent_s: NDArray[np.float64]
@@ -27,6 +28,7 @@ class Arrivals:
     item: NDArray[np.int32]
     min_accuracy: NDArray[np.float64]
     max_latency_s: NDArray[np.float64]
+    priorities: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.sent_s)
@@ -64,6 +66,7 @@ class RunRecord:
         price: dollars; 0 for what was not answered.
         busy_s: seconds each worker computed, shape (workers,).
         batches: number of finished batches of each worker, shape (workers,).
+        paid_s: seconds each worker was kept, shape (workers,).
         cost_per_hour: dollars an hour of each worker, shape (workers,).
         power_w: watts of each worker while computing and while idle, shape (workers, 2).
     """
@@ -92,6 +95,7 @@ class RunRecord:
     price: NDArray[np.float64]
     busy_s: NDArray[np.float64]
     batches: NDArray[np.int64]
+    paid_s: NDArray[np.float64]
     cost_per_hour: NDArray[np.float64]
     power_w: NDArray[np.float64]
 

@@ -63,7 +63,7 @@ class Station:
 
     def __init__(self, env: Simulation, log: QueryLog, queues: dict[int, Queue], rules: Rules) -> None:
         self.env, self.log, self.queues, self.rules = env, log, queues, rules
-        self.load = 0
+        self.load, self.work_s = 0, 0.0
         self.heads: dict[int, float] = {}
         self.idle: deque[Wake] = deque()
         self.at_once = not rules.timeout_s and rules.former is None
@@ -105,6 +105,10 @@ class Station:
         self._alarm_s = at_s
         alarm = self._alarm if self._alarm.callbacks is None else Alarm(self.env, self._timed_out)
         alarm.set(at_s)
+
+    def holds(self, variant: int) -> bool:
+        """Return whether the variant is served here: all weights are always loaded."""
+        return variant in self.queues
 
     def _timed_out(self, _: object) -> None:
         """Give a variant to an idle worker for every head that has waited long enough, and look ahead to the next."""
@@ -208,10 +212,10 @@ class Station:
             if answered is not None:
                 answered(rows)
 
-    def _form(self, former: Former, variant: int, seconds: Sequence[float]) -> list[int]:
+    def _form(self, former: Former, variant: int, seconds: Sequence[float]) -> Sequence[int]:
         """Form a batch with the rule that drops queries, and report the dropped; it may come out empty."""
         queue, rules = self.queues[variant], self.rules
-        rows, dropped = former(queue, rules.max_batch, self.env.now, seconds=seconds, deadline_s=rules.deadline_s)
+        rows, dropped = former(queue, self.env.now, seconds=seconds, deadline_s=rules.deadline_s)
         if rules.counted:
             self.load -= len(dropped)
         for row in dropped:

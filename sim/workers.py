@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sim.contracts import Jitter
 from sim.jitter import NoJitter
+from sim.memory import Swapping
 from zoo import Variant, Zoo
 
 GIBIBYTE = 2**30
@@ -24,6 +25,13 @@ class WorkerGroup:
         memory_gib: device memory of each, GiB, above 0.
         models: names of the models to place; empty for all that are profiled on the device.
         jitter: how service times stray from the profile.
+        streams: batches that may run at once on each, at least 1.
+        stream_gain: how much of a device each further stream adds, in [0, 1]: 0 where they share one processor, 1 where
+            each has its own.
+        swapping: how weights come into memory; None where all that is placed fits and is loaded.
+        max_count: most workers that scaling may start, at least ``count``; None for ``count``.
+        min_count: fewest that scaling leaves, from 1 to ``count``.
+        startup_s: seconds that a worker takes to start, at least 0.
         cost_per_hour: dollars an hour of each worker, at least 0.
         power_w: watts while computing, at least 0.
         idle_power_w: watts while idle, at least 0.
@@ -34,6 +42,12 @@ class WorkerGroup:
     memory_gib: float = 24.0
     models: tuple[str, ...] = ()
     jitter: Jitter = field(default_factory=NoJitter)
+    streams: int = 1
+    stream_gain: float = 0.0
+    swapping: Swapping | None = None
+    max_count: int | None = None
+    min_count: int = 1
+    startup_s: float = 0.0
     cost_per_hour: float = 0.0
     power_w: float = 0.0
     idle_power_w: float = 0.0
@@ -43,9 +57,32 @@ class WorkerGroup:
             raise ValueError(f"count must be at least 1, not {self.count}")
         if not self.memory_gib > 0:
             raise ValueError(f"memory_gib must be above 0, not {self.memory_gib}")
-        for name in ("cost_per_hour", "power_w", "idle_power_w"):
+        if self.streams < 1:
+            raise ValueError(f"streams must be at least 1, not {self.streams}")
+        if not 0 <= self.stream_gain <= 1:
+            raise ValueError(f"stream_gain must be in [0, 1], not {self.stream_gain}")
+        if self.max_count is not None and self.max_count < self.count:
+            raise ValueError(f"max_count must be at least count ({self.count}), not {self.max_count}")
+        if not 1 <= self.min_count <= self.count:
+            raise ValueError(f"min_count must be from 1 to count ({self.count}), not {self.min_count}")
+        for name in ("cost_per_hour", "power_w", "idle_power_w", "startup_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+
+    @property
+    def most(self) -> int:
+        """Most workers there may be."""
+        return self.count if self.max_count is None else self.max_count
+
+    @property
+    def memory_bytes(self) -> float:
+        """Device memory of each worker."""
+        return self.memory_gib * GIBIBYTE
+
+    @property
+    def plain(self) -> bool:
+        """Whether the fast path can serve on it."""
+        return self.streams == 1 and self.swapping is None and self.most == self.count
 
     def hosts(self, variant: Variant) -> bool:
         """Return whether a variant is placed on this group."""
@@ -65,8 +102,16 @@ def placed(zoo: Zoo, groups: Iterable[WorkerGroup]) -> Zoo:
         if not hosted:
             devices = ", ".join(sorted({variant.device for variant in zoo.variants}))
             raise ValueError(f"device {group.device!r} serves no variant of zoo {zoo.name}; it has {devices}")
+        largest_gib = max((variant.memory_bytes for variant in hosted), default=0.0) / GIBIBYTE
+        if group.swapping is not None and largest_gib <= group.memory_gib:
+            continue
         if needed_gib > group.memory_gib:
             raise ValueError(
                 f"memory_gib is {group.memory_gib:g}; {len(hosted)} variants of {group.device!r} need {needed_gib:.3g}"
             )
     return zoo.where(lambda variant: any(group.hosts(variant) for group in groups))
+
+
+def hosted_by(group: WorkerGroup, zoo: Zoo) -> tuple[int, ...]:
+    """Return the variants of a zoo that a group hosts, by their numbers."""
+    return tuple(number for number, variant in enumerate(zoo.variants) if group.hosts(variant))

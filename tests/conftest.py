@@ -67,13 +67,19 @@ def queries(sent_s, accuracy=0.0, latency_s=np.inf, account=0) -> Arrivals:
     )
 
 
-def cluster(zoo: Zoo, arrivals: Arrivals, workers: int = 1, closed_loop: int = 0, **policies: object) -> Cluster:
-    jitter = policies.pop("jitter", None)
-    group = WorkerGroup("gpu", workers) if jitter is None else WorkerGroup("gpu", workers, jitter=jitter)
-    return Cluster(zoo, {"gpu": group}, operator(**policies), arrivals, closed_loop=closed_loop, seed=1)
+GROUP = ("jitter", "streams", "stream_gain", "swapping", "memory_gib", "max_count", "min_count", "startup_s")
+SURROUNDINGS = ("network", "faults", "placements", "plain", "seed")
+
+
+def cluster(zoo: Zoo, arrivals: Arrivals, workers: int = 1, closed_loop: int = 0, **settings: object) -> Cluster:
+    """Build a cluster of one group; settings are those of the group, of the cluster, or policies."""
+    of_group = {name: settings.pop(name) for name in GROUP if name in settings}
+    around = {"seed": 1, **{name: settings.pop(name) for name in SURROUNDINGS if name in settings}}
+    groups = {"gpu": WorkerGroup("gpu", workers, **of_group)}
+    return Cluster(zoo, groups, operator(**settings), arrivals, closed_loop=closed_loop, **around)
 
 
 def simulate(zoo: Zoo, arrivals: Arrivals, workers: int = 1, **policies: object):
     built = cluster(zoo, arrivals, workers, **policies)
-    built.env.run()
+    built.settle()
     return built.record()

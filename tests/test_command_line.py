@@ -91,7 +91,7 @@ def test_json_goes_to_standard_output_alone(folder):
         (["run", "nothing"], "nothing:1: scenarios: no such built-in file"),
         (
             ["run", "small.toml", "--set", "policy.discipline=lifoo"],
-            "--set policy.discipline: found 'lifoo'; allowed: fifo, edf",
+            "--set policy.discipline: found 'lifoo'; allowed: fifo, lifo, edf",
         ),
         (
             ["run", "small.toml", "--set", "cluster.gpu.device=tpu"],

@@ -22,7 +22,15 @@ EXPORTED = [
     for part in (getattr(package, name) for name in package.__all__)
     if isinstance(part, type) and issubclass(part, Part) and hasattr(part, "kind")
 ]
-NEEDY = {workloads.ServeGenClients, workloads.ZipfAccounts}  # parameters without defaults; checked below
+NEEDY = {  # parameters without defaults; varied or checked below
+    workloads.ServeGenClients,
+    workloads.ZipfAccounts,
+    policies.StaticVariant,
+    sim.Crash,
+    sim.SlowDown,
+    sim.LinkLoss,
+    sim.FrontendRestart,
+}
 VARIED = [
     policies.Greedy(1),
     policies.LaplaceNoise(0.0),
@@ -96,7 +104,7 @@ class Greedier(Greedy):
 class Lost(Routing):
     kind = "lost"
 
-    def router(self, hosts):
+    def router(self, hosts, rng, clock):
         return lambda variant: hosts[0][0]
 
 
@@ -124,13 +132,13 @@ class Mutating(Defense):
 class Leaky(Fifo):
     kind = "leaky"
 
-    def queue(self, keys):
-        class Leak(type(Fifo().queue([]))):
+    def queues(self, keys, accounts, priorities):
+        class Leak(Fifo().queues([], [], [])):
             def append(self, row):
                 if row != 3:
                     super().append(row)
 
-        return Leak()
+        return Leak
 
 
 @dataclass(frozen=True)
@@ -145,8 +153,8 @@ class Endless(Poisson):
 class Thawed(RoundRobin.__mro__[1]):
     kind = "thawed"
 
-    def router(self, hosts):
-        return RoundRobin().router(hosts)
+    def router(self, hosts, rng, clock):
+        return RoundRobin().router(hosts, rng, clock)
 
 
 @dataclass(frozen=True)

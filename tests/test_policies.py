@@ -12,6 +12,7 @@ from scipy import stats
 from policies import (
     BySpec,
     ByVariant,
+    EarlyDrop,
     ExponentialMechanism,
     FastestFeasible,
     Greedy,
@@ -20,7 +21,6 @@ from policies import (
     RandomFeasible,
     SizeOrTimeout,
 )
-from policies.dropping import form_dropping_early
 from sim.queues import FifoQueue
 from zoo import Variant, Zoo, affine_law, load_table
 
@@ -195,7 +195,7 @@ def test_a_wrong_parameter_says_so(make, message):
 )
 def test_early_drop_forms_batches_of_what_can_make_it(deadlines, rows, dropped, left):
     queue = FifoQueue(range(5))
-    formed = form_dropping_early(queue, 3, 0.0, seconds=[0, 1, 2, 3], deadline_s=deadlines)
+    formed = EarlyDrop().former(None, 3)(queue, 0.0, seconds=[0, 1, 2, 3], deadline_s=deadlines)
     assert formed == (rows, dropped)
     assert list(queue) == left
 
@@ -205,7 +205,7 @@ def test_early_drop_forms_batches_of_what_can_make_it(deadlines, rows, dropped, 
 def test_early_drop_serves_nobody_late(deadlines, most):
     queue = FifoQueue(range(len(deadlines)))
     seconds = [0.0, 1.0, 1.5, 2.0, 2.5, 3.0]
-    rows, dropped = form_dropping_early(queue, most, 0.0, seconds=seconds, deadline_s=deadlines)
+    rows, dropped = EarlyDrop().former(None, most)(queue, 0.0, seconds=seconds, deadline_s=deadlines)
     assert all(deadlines[row] >= seconds[len(rows)] for row in rows)
     assert sorted([*rows, *dropped, *queue]) == list(range(len(deadlines)))
     assert rows or not queue

@@ -125,11 +125,11 @@ def test_lines_are_found_through_tables_arrays_and_strings():
 
 # (what is replaced, by what, path, parts of the message)
 BROKEN = [
-    ('discipline = "edf"', 'discipline = "edff"', "policy.discipline", "found 'edff'; allowed: fifo, edf; did you mean 'edf'?"),
+    ('discipline = "edf"', 'discipline = "edff"', "policy.discipline", "found 'edff'; allowed: fifo, lifo, edf, least-slack, "),
     ('discipline = "edf"', 'diciplin = "edf"', "policy.diciplin", "unknown key; allowed: selection, discipline", "mean 'discipline'"),
     ('discipline = "edf"', "discipline = 3", "policy.discipline", "found 3; expected a kind"),
-    ('discipline = "edf"', "discipline = {}", "policy.discipline", "no kind; allowed: fifo, edf"),
-    ('discipline = "edf"', "discipline = { kind = 3 }", "policy.discipline", "found 3; allowed: fifo, edf"),
+    ('discipline = "edf"', "discipline = {}", "policy.discipline", "no kind; allowed: fifo, lifo, edf"),
+    ('discipline = "edf"', "discipline = { kind = 3 }", "policy.discipline", "found 3; allowed: fifo, lifo, edf"),
     ('discipline = "edf"', 'discipline = { kind = "edf", slack = 1 }', "policy.discipline.slack", "unknown key"),
     ("max_batch = 4", "max_batch = 0", "policy.batching.max_batch", "max_batch must be at least 1, not 0"),
     ("max_batch = 4", "max_batch = 4.5", "policy.batching.max_batch", "found 4.5; expected a whole number"),

@@ -1,6 +1,7 @@
 """Serving: order-of-service tables, batches, routing, drops, and properties of random small clusters."""
 
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,13 +20,23 @@ from policies import (
     Greedy,
     JoinShortestQueue,
     LaplaceNoise,
+    LargestInTime,
+    LazyDrop,
+    LeastSlack,
+    Lifo,
     MostAccurateFeasible,
+    OneAtATime,
+    PowerOfD,
     RandomFeasible,
+    RandomHost,
     RoundRobin,
     SharedQueue,
+    ShortestJobFirst,
     SizeOrTimeout,
+    StaleShortestQueue,
+    StaticPriority,
 )
-from sim import OUTCOMES, Cluster, ExponentialJitter, LognormalJitter, Spec, WorkerGroup, placed
+from sim import OUTCOMES, Cluster, ExponentialJitter, LognormalJitter, NoJitter, Spec, WorkerGroup, placed
 from zoo import LatencyProfile, Variant, Zoo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -262,11 +273,15 @@ small_runs = st.fixed_dictionaries(
         "accuracy": st.floats(0.5, 0.95),
         "latency_s": st.floats(0.001, 0.03),
         "workers": st.integers(1, 3),
-        "discipline": st.sampled_from([Fifo(), Edf()]),
-        "batching": st.sampled_from([Greedy(1), Greedy(4), SizeOrTimeout(3, 0.002), SizeOrTimeout(16, 0.01)]),
-        "dropping": st.sampled_from([DropNever(), EarlyDrop()]),
-        "routing": st.sampled_from([SharedQueue(), JoinShortestQueue(), RoundRobin()]),
-        "jitter": st.sampled_from([ExponentialJitter(), LognormalJitter(0.3), None]),
+        "discipline": st.sampled_from([Fifo(), Edf(), Lifo(), LeastSlack(), ShortestJobFirst(), StaticPriority()]),
+        "batching": st.sampled_from(
+            [Greedy(1), Greedy(4), SizeOrTimeout(3, 0.002), SizeOrTimeout(16, 0.01), LargestInTime(6), OneAtATime()]
+        ),
+        "dropping": st.sampled_from([DropNever(), EarlyDrop(), LazyDrop()]),
+        "routing": st.sampled_from(
+            [SharedQueue(), JoinShortestQueue(), RoundRobin(), RandomHost(), PowerOfD(), StaleShortestQueue(0.01)]
+        ),
+        "jitter": st.sampled_from([ExponentialJitter(), LognormalJitter(0.3), NoJitter()]),
         "until": st.sampled_from([None, 0.05]),
     }
 )
@@ -277,7 +292,8 @@ def draw_run(run, rng):
     n = len(sent_s)
     accuracy = rng.uniform(0.5, run["accuracy"], n)
     latency_s = rng.uniform(0.001, run["latency_s"], n)
-    return queries(sent_s, accuracy, latency_s, account=rng.integers(0, 3, n))
+    arrivals = queries(sent_s, accuracy, latency_s, account=rng.integers(0, 3, n))
+    return replace(arrivals, priorities=np.array([1, 0, 2]))
 
 
 @settings(max_examples=150, deadline=None)
@@ -291,6 +307,16 @@ def test_properties_of_any_run(run, seed):
     else:
         built.env.run(until=run["until"])
     record = built.record()
+    # The path where anything may happen serves the same rows at the same times, if nothing does.
+    other = cluster(front_zoo(), arrivals, run["workers"], plain=False, **policies)
+    if run["until"] is None:
+        other.settle()
+    else:
+        other.env.run(until=run["until"])
+    general = other.record()
+    for column in ("outcome", "variant", "started_s", "finished_s", "delivered_s", "batch_size", "worker"):
+        one, two = getattr(record, column), getattr(general, column)
+        assert np.array_equal(one, two, equal_nan=one.dtype.kind == "f"), column
     # Conservation, per account.
     for account in range(3):
         assert (record.account == account).sum() == (arrivals.account[: built.env.arrived] == account).sum()
@@ -370,7 +396,7 @@ def test_scaling_time_scales_every_latency(run, seed, k):
             for v in zoo.variants
         ),
     )
-    later = queries(arrivals.sent_s * k, arrivals.min_accuracy, arrivals.max_latency_s * k)
+    later = replace(arrivals, sent_s=arrivals.sent_s * k, max_latency_s=arrivals.max_latency_s * k)
     batching = run["batching"]
     scaled = SizeOrTimeout(batching.max_batch, batching.timeout_s * k) if batching.timeout_s else batching
     one = simulate(zoo, arrivals, run["workers"], batching=batching, discipline=run["discipline"])

@@ -24,6 +24,7 @@ class Variant:
         accuracy: profiled top-1 accuracy, a fraction in [0, 1].
         memory_bytes: device memory that the loaded model takes, at least 0.
         latency: time of a batch on this device.
+        votes: names of the variants whose majority this one is; empty for a network of its own.
 
     Raises:
         ValueError: if a name is empty or a number is out of range.
@@ -34,6 +35,7 @@ class Variant:
     accuracy: float
     memory_bytes: float
     latency: LatencyProfile
+    votes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.model or not self.device:
@@ -107,6 +109,15 @@ class Zoo:
         if self.answers is None:
             return np.full(len(self), -1)
         return np.array([self.answers.models.index(variant.model) for variant in self.variants])
+
+    def members(self, variant: int) -> tuple[int, ...]:
+        """Return the variants that serve a query for one: itself, or the voters of an ensemble."""
+        votes = self.variants[variant].votes
+        return tuple(self._numbers[name] for name in votes) if votes else (variant,)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {variant.name: number for number, variant in enumerate(self.variants)}
 
     def where(self, keep: Callable[[Variant], bool]) -> Zoo:
         """Return the zoo of the variants that ``keep`` accepts, in the same order."""

@@ -1,0 +1,124 @@
+"""Admission: which queries are turned away before they wait."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim import Admission
+from sim.contracts import Candidate
+
+Gate = Callable[[Candidate], str | None]
+
+
+@dataclass(frozen=True)
+class AdmitAll(Admission):
+    """Turn nobody away."""
+
+    kind = "all"
+    plain = True
+
+    def gate(self) -> Gate:
+        """Return the function that lets everything in."""
+        return lambda candidate: None  # noqa: ARG005
+
+
+@dataclass(frozen=True)
+class PredictedLateness(Admission):
+    """Shed a query that would be late by the prediction of where it is to wait (Clockwork, AlpaServe).
+
+    The prediction takes the batch that runs now, full batches of all that waits, and the query's own batch, at the
+    profiled times.
+
+    Attributes:
+        margin_s: seconds that a query must have to spare, at least 0; 0.005 in Clockwork's code.
+    """
+
+    kind = "predicted-lateness"
+    margin_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin_s < math.inf:
+            raise ValueError(f"margin_s must be at least 0 and finite, not {self.margin_s}")
+
+    def gate(self) -> Gate:
+        """Return the function that sheds what would be late."""
+        return lambda query: "shed" if query.predicted_s() + self.margin_s > query.max_wait_s else None
+
+
+@dataclass(frozen=True)
+class QueueBound(Admission):
+    """Shed a query where as many wait or run as the bound allows: with one shared queue, an M/M/c/K system.
+
+    Attributes:
+        most: queries that one place may hold, waiting and running, at least 1.
+    """
+
+    kind = "queue-bound"
+    most: int = 64
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"most must be at least 1, not {self.most}")
+
+    def gate(self) -> Gate:
+        """Return the function that sheds what finds the place full."""
+        return lambda query: "shed" if query.held >= self.most else None
+
+
+@dataclass(frozen=True)
+class TokenBucket(Admission):
+    """Throttle an account that sends faster than its bucket refills.
+
+    Attributes:
+        rate: tokens a second that every account gets, above 0; a query costs one.
+        burst: most tokens an account can save, at least 1.
+    """
+
+    kind = "token-bucket"
+    rate: float = 10.0
+    burst: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"rate must be above 0 and finite, not {self.rate}")
+        if not 1 <= self.burst < math.inf:
+            raise ValueError(f"burst must be at least 1 and finite, not {self.burst}")
+
+    def gate(self) -> Gate:
+        """Return a function with a full bucket for every account."""
+        buckets: dict[int, tuple[float, float]] = {}
+
+        def gate(query: Candidate) -> str | None:
+            tokens, since_s = buckets.get(query.account, (self.burst, query.now))
+            tokens = min(tokens + self.rate * (query.now - since_s), self.burst)
+            admitted = tokens >= 1
+            buckets[query.account] = (tokens - admitted, query.now)
+            return None if admitted else "throttled"
+
+        return gate
+
+
+@dataclass(frozen=True)
+class TierShedding(Admission):
+    """Shed the less urgent classes of accounts while the system holds too much.
+
+    Attributes:
+        most: queries in the system from which on classes are shed, at least 1.
+        keep: classes 0 to this one are never shed, at least 0.
+    """
+
+    kind = "tier-shedding"
+    most: int = 100
+    keep: int = 0
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"most must be at least 1, not {self.most}")
+        if self.keep < 0:
+            raise ValueError(f"keep must be at least 0, not {self.keep}")
+
+    def gate(self) -> Gate:
+        """Return the function that sheds by class."""
+        return lambda query: "shed" if query.in_system >= self.most and query.priority > self.keep else None

@@ -1,0 +1,228 @@
+"""Placement: which variants each worker hosts, decided before the run within the memory of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+
+from sim import Demand, Placement, Shelf
+from sim.contracts import Floats
+from zoo import Zoo
+
+Hosted = list[tuple[int, ...]]
+SCALE = 1_000_000
+"""Rates become whole numbers of millionths for the flow, which is exact in integers only."""
+
+
+@dataclass(frozen=True)
+class Given(Placement):
+    """Host on every worker what its group's ``models`` say, or all that its device can serve."""
+
+    kind = "given"
+
+    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:  # noqa: ARG002
+        """Return what each shelf offers."""
+        return [shelf.variants for shelf in shelves]
+
+
+@dataclass(frozen=True)
+class GreedyPlacement(Placement):
+    """Add copies one at a time where they help most, by simulating what would be served (AlpaServe, OSDI 2023).
+
+    Again and again a short stream is simulated, first come first served without batches and with every query dropped
+    that would be late; the variant with the most unserved queries goes to the worker that is least busy and has room.
+    It ends when nothing is unserved or nothing fits.
+
+    Attributes:
+        queries: simulated each time, at least 100.
+    """
+
+    kind = "greedy"
+    queries: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.queries < 100:
+            raise ValueError(f"queries must be at least 100, not {self.queries}")
+
+    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
+        """Return the variants of each worker."""
+        rng = np.random.default_rng(self.queries)
+        sent_s = rng.exponential(1 / demand.rate_per_s, self.queries).cumsum().tolist()
+        wanted = rng.choice(len(zoo), size=self.queries, p=demand.mix / demand.mix.sum()).tolist()
+        seconds = _amortized_s(zoo, demand.max_batch)
+        hosted: list[set[int]] = [set() for _ in shelves]
+        while True:
+            unserved, busy_s = _simulated(sent_s, wanted, seconds, demand.max_wait_s, hosted)
+            step = _next_copy(zoo, shelves, hosted, unserved, busy_s)
+            if step is None:
+                return _completed(zoo, shelves, hosted, demand)
+            hosted[step[0]].add(step[1])
+
+
+@dataclass(frozen=True)
+class FlowPlacement(Placement):
+    """Spread the demand over the workers as a flow of least cost, and host each variant where it flows (networkx).
+
+    Demand flows from every variant to the workers that can host it, through each worker's time; the cost of a variant
+    on a worker is the device time that a query takes there. Memory is then kept by dropping a worker's smallest flows
+    to other workers with room.
+    """
+
+    kind = "flow"
+
+    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
+        """Return the variants of each worker."""
+        import networkx as nx  # noqa: PLC0415 -- only where this policy is used
+
+        seconds = _amortized_s(zoo, demand.max_batch)
+        # The flow is device time, in millionths of all that there is: equal shares for equal workers.
+        work = demand.mix * seconds
+        units = np.maximum(np.rint(work / work.sum() * SCALE).astype(int), 0)
+        graph = nx.DiGraph()
+        room = int(units.sum()) // len(shelves) + len(zoo)
+        graph.add_node("end", demand=int(units.sum()))
+        for worker in range(len(shelves)):
+            graph.add_edge(("worker", worker), "end", capacity=room, weight=0)
+        for variant, amount in enumerate(units.tolist()):
+            graph.add_node(("variant", variant), demand=-amount)
+            for worker, shelf in enumerate(shelves):
+                if variant in shelf.variants:
+                    # Whole milliseconds, and a little more on each next worker, so that flows keep together.
+                    cost = int(seconds[variant] * 1e6) * len(shelves) + (worker - variant) % len(shelves)
+                    graph.add_edge(("variant", variant), ("worker", worker), weight=cost)
+        flow = nx.min_cost_flow(graph)
+        hosted: list[set[int]] = [set() for _ in shelves]
+        flows = [
+            (amount, worker, variant)
+            for variant in range(len(zoo))
+            for (_, worker), amount in flow[("variant", variant)].items()
+            if amount
+        ]
+        for _, worker, variant in sorted(flows, key=lambda entry: (-entry[0], *entry[1:])):
+            if _fits(zoo, shelves[worker], hosted[worker], variant):
+                hosted[worker].add(variant)
+        return _completed(zoo, shelves, hosted, demand)
+
+
+@dataclass(frozen=True)
+class Replication(Placement):
+    """Replicate variants so that the worst-off one is as well off as can be: an integer program (HiGHS).
+
+    Maximize the least over variants of copies * throughput / demand, and a little of the sum, within the memory of
+    every kind of worker, as in AlpaServe's baseline of selective replication.
+
+    Attributes:
+        gap: relative gap at which the solver stops, in (0, 1).
+        time_limit_s: after which it returns the best it has, above 0.
+    """
+
+    kind = "replication"
+    gap: float = 1e-2
+    time_limit_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gap < 1:
+            raise ValueError(f"gap must be in (0, 1), not {self.gap}")
+        if not self.time_limit_s > 0:
+            raise ValueError(f"time_limit_s must be above 0, not {self.time_limit_s}")
+
+    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
+        """Return the variants of each worker."""
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 -- only where this policy is used
+
+        n, workers = len(zoo), len(shelves)
+        worth = (1 / _amortized_s(zoo, demand.max_batch)) / np.maximum(demand.mix * demand.rate_per_s, 1e-9)
+        size = np.array([variant.memory_bytes for variant in zoo.variants]) / 2**20
+        asked = demand.mix > 0
+        # Unknowns: x[worker, variant] in {0, 1}, then the least z.
+        fits = np.zeros((workers, workers * n + 1))
+        least = np.zeros((int(asked.sum()), workers * n + 1))
+        for worker in range(workers):
+            fits[worker, worker * n : (worker + 1) * n] = size
+            for row, variant in enumerate(np.flatnonzero(asked)):
+                least[row, worker * n + variant] = worth[variant]
+        least[:, -1] = -1
+        upper = np.array([float(variant in shelf.variants) for shelf in shelves for variant in range(n)])
+        top = float((worth[asked] * workers).max())
+        found = milp(
+            np.concatenate([np.tile(np.where(asked, -1e-4, 0.0), workers), [-1.0]]),
+            integrality=np.concatenate([np.ones(workers * n), [0]]),
+            bounds=Bounds(0, np.append(upper, top)),
+            constraints=[
+                LinearConstraint(fits, -np.inf, [shelf.memory_bytes / 2**20 for shelf in shelves]),
+                LinearConstraint(least, 0, np.inf),
+            ],
+            options={"mip_rel_gap": self.gap, "time_limit": self.time_limit_s},
+        )
+        if found.x is None:
+            raise ValueError(f"replication found no placement in {self.time_limit_s:g} s; memory is too small")
+        copies = np.rint(found.x[:-1]).reshape(workers, n).astype(bool)
+        return _completed(zoo, shelves, [set(np.flatnonzero(row).tolist()) for row in copies], demand)
+
+
+def _amortized_s(zoo: Zoo, max_batch: int) -> Floats:
+    """Return the device time of a query of every variant in a full batch."""
+    return np.array([float(variant.latency.seconds(max_batch)[-1]) / max_batch for variant in zoo.variants])
+
+
+def _fits(zoo: Zoo, shelf: Shelf, hosted: set[int], variant: int) -> bool:
+    used = sum(zoo.variants[other].memory_bytes for other in hosted)
+    return variant in shelf.variants and used + zoo.variants[variant].memory_bytes <= shelf.memory_bytes
+
+
+def _simulated(
+    sent_s: Sequence[float], wanted: Sequence[int], seconds: Floats, max_wait_s: float, hosted: Sequence[set[int]]
+) -> tuple[list[int], list[float]]:
+    """Return the unserved queries of each variant, and how long each worker computed."""
+    unserved, busy_s, free_s = [0] * len(seconds), [0.0] * len(hosted), [0.0] * len(hosted)
+    for at_s, variant in zip(sent_s, wanted, strict=True):
+        able = [worker for worker, held in enumerate(hosted) if variant in held]
+        worker = min(able, key=free_s.__getitem__, default=-1)
+        end_s = max(free_s[worker], at_s) + float(seconds[variant]) if able else np.inf
+        if end_s - at_s > max_wait_s:
+            unserved[variant] += 1
+        else:
+            free_s[worker] = end_s
+            busy_s[worker] += float(seconds[variant])
+    return unserved, busy_s
+
+
+def _next_copy(
+    zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], unserved: Sequence[int], busy_s: Sequence[float]
+) -> tuple[int, int] | None:
+    """Return the worker and the variant of the next copy, or None if nothing is left to do."""
+    by_need = [(-count, variant) for variant, count in enumerate(unserved) if count]
+    heapify(by_need)
+    while by_need:
+        _, variant = heappop(by_need)
+        able = [
+            (busy_s[worker], worker)
+            for worker, shelf in enumerate(shelves)
+            if variant not in hosted[worker] and _fits(zoo, shelf, hosted[worker], variant)
+        ]
+        if able:
+            return min(able)[1], variant
+    return None
+
+
+def _completed(zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], demand: Demand) -> Hosted:
+    """Give every variant that is asked for, or was offered, a place if there is room, and every worker something.
+
+    Raises:
+        ValueError: if a variant that is asked for has no room anywhere.
+    """
+    for variant in np.argsort(-demand.mix, kind="stable").tolist():
+        if any(variant in held for held in hosted):
+            continue
+        room: list[tuple[float, int]] = []
+        for worker, shelf in enumerate(shelves):
+            if _fits(zoo, shelf, hosted[worker], variant):
+                heappush(room, (sum(zoo.variants[other].memory_bytes for other in hosted[worker]), worker))
+        if room:
+            hosted[room[0][1]].add(variant)
+        elif demand.mix[variant] > 0:
+            raise ValueError(f"{zoo.variants[variant].name} fits on no worker beside what is placed; give more memory")
+    return [tuple(sorted(held)) for held in hosted]

@@ -1,0 +1,313 @@
+"""A dispatcher: queues by variant, and the machines that serve them, where anything may happen to a machine."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.clock import Simulation, Timer
+from sim.contracts import Batching, Discipline, Dropping, Fit
+from sim.ledger import Ledger
+from sim.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING
+from sim.machine import Batch, Machine
+from sim.queues import Queue
+
+QUEUED_CODE, RUNNING_CODE = CODE[QUEUED], CODE[RUNNING]
+EXPIRED = OUTCOMES.index("expired")
+TOLERANCE_S = 1e-12
+"""What floating point may be off by when a batch starts at the last moment."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Gather the operator's rules for one dispatcher.
+
+    Attributes:
+        discipline: orders the queues.
+        batching: sizes the batches.
+        dropping: drops what waits in vain.
+        fit: chooses variant and size together; None where queries come with their variant.
+        accuracies: of every variant, for ``fit``.
+        keys: key of every row.
+        deadline_s: deadline of every row, seconds.
+        dropped: told about each dropped row.
+        copied: whether a row may wait or run in several places, so that it may be over when its turn comes.
+    """
+
+    discipline: Discipline
+    batching: Batching
+    dropping: Dropping
+    fit: Fit | None
+    accuracies: Sequence[float]
+    keys: Sequence[float]
+    deadline_s: Sequence[float]
+    dropped: Callable[[int], object]
+    copied: bool
+
+
+class Dispatcher:
+    """Hold a queue per variant for the machines that pull from them.
+
+    Args:
+        env: the clock.
+        ledger: the books.
+        queues: by variant; all under variant 0 where ``fit`` chooses.
+        orders: the operator's rules.
+
+    Attributes:
+        machines: that serve here.
+        load: queries that wait or run here.
+        work_s: their batch-1 times together, seconds.
+    """
+
+    def __init__(self, env: Simulation, ledger: Ledger, queues: dict[int, Queue], orders: Orders) -> None:
+        self.env, self.ledger, self.queues, self.orders = env, ledger, queues, orders
+        self.machines: list[Machine] = []
+        self.load, self.work_s = 0, 0.0
+        batching = orders.batching
+        self._sizers = {variant: batching.sizer() for variant in queues}
+        self._formers = {v: orders.dropping.former(self._sizers[v], batching.max_batch) for v in queues}
+        self._parked: deque[Machine] = deque()
+        self._nonempty: dict[int, Queue] = {}
+        self._timer = Timer(env, self.dispatch)
+        self._wake_s = math.inf
+        self._formings = 0
+        self._own_keys = all(hasattr(queue, "key") for queue in queues.values())
+        self._preemptive = orders.discipline.preempts(0.0, 1e300)
+
+    # --- what the fleet asks -----------------------------------------------------------------------------------------
+
+    def hire(self, machine: Machine) -> None:
+        """Let a machine serve here."""
+        self.machines.append(machine)
+        self._parked.append(machine)
+
+    @property
+    def serving(self) -> bool:
+        """Whether some machine here is up and in service."""
+        return any(machine.serving for machine in self.machines)
+
+    def hosts(self, variant: int) -> bool:
+        """Return whether some machine here that is in service can serve a variant."""
+        return any(machine.serving and machine.hosts(variant) for machine in self.machines)
+
+    def might_host(self, variant: int) -> bool:
+        """Return whether some machine here that is in service could serve a variant, were it up and not dedicated."""
+        return any(machine.active and bool(machine.seconds[variant]) for machine in self.machines)
+
+    def holds(self, variant: int) -> bool:
+        """Return whether a machine here has the variant's weights in memory."""
+        return any(
+            machine.serving and machine.hosts(variant) and (not machine.memory or variant in machine.memory.resident)
+            for machine in self.machines
+        )
+
+    def waiting(self, variant: int) -> int:
+        """Return how many queries wait for a variant here."""
+        return len(self.queues[variant]) if variant in self.queues else 0
+
+    def predicted_s(self, variant: int) -> float:
+        """Return in how many seconds a newcomer would be answered, if all waits in full batches before it."""
+        machines = [machine for machine in self.machines if machine.up]
+        if not machines:
+            return math.inf
+        seconds, most = machines[0].seconds, self.orders.batching.max_batch
+        before_s = sum(
+            len(queue) // most * seconds[other][most] + seconds[other][len(queue) % most]
+            for other, queue in self._nonempty.items()
+            if other != variant and len(queue) % most
+        )
+        waiting = self.waiting(variant)
+        before_s += waiting // most * seconds[variant][most]
+        residual_s = min(machine.residual_s() for machine in machines)
+        return residual_s + before_s / len(machines) + seconds[variant][waiting % most + 1]
+
+    # --- the path of a query -----------------------------------------------------------------------------------------
+
+    def put(self, row: int, variant: int) -> None:
+        """Queue a row for a variant, and serve it at once where a machine is free."""
+        if self.orders.fit is not None:
+            variant = 0
+        queue = self.queues[variant]
+        queue.append(row)
+        self._nonempty[variant] = queue
+        if self._parked:
+            self._offer(variant)
+        if self._preemptive and len(queue):
+            self._preempt(queue)
+
+    def dispatch(self) -> None:
+        """Let every free machine look for work."""
+        self._wake_s = math.inf
+        for machine in list(self._parked):
+            self._look(machine)
+
+    def serve(self, machine: Machine) -> None:
+        """Let a machine take work until it is full or finds none, and park it if it could take more."""
+        while machine.free and self._take(machine):
+            pass
+        if machine.free and machine not in self._parked:
+            self._parked.append(machine)
+
+    def release(self, rows: Sequence[int], seconds: float) -> None:
+        """Count rows out that wait or run here no more; ``seconds`` is the batch-1 time of each."""
+        self.load -= len(rows)
+        self.work_s -= len(rows) * seconds
+
+    def learn(self, batch: Batch) -> None:
+        """Tell the batching whether a batch was in time."""
+        sizer = self._sizers.get(batch.variant)
+        if sizer is not None:
+            deadline_s = self.orders.deadline_s
+            sizer.learn(min(deadline_s[row] for row in batch.rows) >= self.env.now)
+
+    def empty(self, keep: Callable[[int], bool]) -> list[tuple[int, int]]:
+        """Take out the rows of all variants but those to keep, and return them with their variants."""
+        taken = []
+        for variant, queue in list(self._nonempty.items()):
+            if not keep(variant):
+                taken += [(row, variant) for row in queue.take(len(queue))]
+                del self._nonempty[variant]
+        return taken
+
+    def _offer(self, variant: int) -> None:
+        """Let the machine that has been free longest take work, one that has the variant loaded before others."""
+        parked = list(self._parked)
+        if len(parked) > 1 and parked[0].memory is not None:
+            parked.sort(key=lambda machine: not (machine.memory is None or variant in machine.memory.resident))
+        for machine in parked:
+            if self._look(machine):
+                return
+
+    def _look(self, machine: Machine) -> bool:
+        """Let a parked machine look for work, and return whether it found some; if not it keeps its turn."""
+        before = self._formings
+        while machine.free and self._take(machine):
+            pass
+        found = self._formings > before
+        if found or not machine.free:
+            self._parked.remove(machine)
+            if machine.free:
+                self._parked.append(machine)
+        return found
+
+    def _preempt(self, queue: Queue) -> None:
+        """Interrupt the least urgent running batch, if what has come is more urgent."""
+        key, preempts = self._key(queue), self.orders.discipline.preempts
+        running = [(batch.key, machine) for machine in self.machines if machine.up for batch in machine.running]
+        if not running:
+            return
+        least, machine = max(running, key=lambda pair: pair[0])
+        if preempts(key, least):
+            machine.suspend(next(batch for batch in machine.running if batch.key == least))
+            self.serve(machine)
+
+    def _key(self, queue: Any) -> float:
+        """Return the key of a queue's head."""
+        return float(queue.key() if self._own_keys else self.orders.keys[queue.head()])
+
+    def _take(self, machine: Machine) -> bool:
+        """Start the next batch on a machine, and return whether there was one."""
+        nonempty, memory = self._nonempty, machine.memory
+        order = [variant for variant in nonempty if self.orders.fit or machine.hosts(variant)]
+        if len(order) > 1:
+            order.sort(key=lambda variant: self._key(nonempty[variant]))
+        wanted = -1
+        for variant in order:
+            queue = nonempty[variant]
+            if machine.suspended_key() <= self._key(queue):
+                break
+            if memory is not None and variant not in memory.resident:
+                wanted = variant if wanted < 0 else wanted
+            elif self._filled(machine, variant, queue) and self._start(machine, variant, queue):
+                return True
+        if machine.interrupted():
+            machine.resume()
+            return True
+        if wanted >= 0 and memory is not None:
+            memory.load(wanted, machine.in_use())
+        return False
+
+    def _filled(self, machine: Machine, variant: int, queue: Queue) -> bool:
+        """Return whether a batch need not wait to fill any more; if it must, the timer is set."""
+        batching, sizer, now = self.orders.batching, self._sizers[variant], self.env.now
+        ready_s = now
+        if batching.timeout_s and len(queue) < batching.max_batch:
+            ready_s = self.ledger.arrived_s[queue.head()] + batching.timeout_s
+        elif sizer is not None:
+            slack_s = self.orders.deadline_s[queue.head()] - now
+            wait_s = sizer.wait_s(len(queue), slack_s, machine.seconds[variant])
+            ready_s = now + (wait_s if wait_s > TOLERANCE_S else 0.0)
+        if ready_s <= now:
+            return True
+        if ready_s < self._wake_s:
+            self._wake_s = ready_s
+            self._timer.set(ready_s)
+        return False
+
+    def _start(self, machine: Machine, variant: int, queue: Queue) -> bool:
+        """Form a batch and start it; return False if all that waited was dropped or is over."""
+        self._formings += 1
+        while len(queue):
+            key = self._key(queue)
+            variant, rows = self._form(machine, variant, queue)
+            if self.orders.copied:
+                over = [row for row in rows if self.ledger.over(row)]
+                rows = [row for row in rows if not self.ledger.over(row)]
+                self.release(over, machine.seconds[variant][1])
+            if rows:
+                break
+        if not len(queue):
+            del self._nonempty[0 if self.orders.fit else variant]
+        if not rows:
+            return False
+        self._note(machine, rows)
+        machine.start(Batch(rows, variant, key))
+        return True
+
+    def _form(self, machine: Machine, variant: int, queue: Queue) -> tuple[int, Sequence[int]]:
+        """Return the rows of the next batch and the variant that serves them, and drop what is to be dropped."""
+        orders, former = self.orders, self._formers[variant]
+        if orders.fit is not None:
+            return self._fit(machine, queue)
+        if former is None:
+            n = min(len(queue), orders.batching.max_batch)
+            return variant, (queue.popleft(),) if n == 1 else queue.take(n)
+        seconds = machine.seconds[variant]
+        rows, dropped = former(queue, self.env.now, seconds=seconds, deadline_s=orders.deadline_s)
+        self.release(dropped, seconds[1])
+        for row in dropped:
+            orders.dropped(row)
+        return variant, rows
+
+    def _fit(self, machine: Machine, queue: Queue) -> tuple[int, Sequence[int]]:
+        """Choose variant and batch together for the head, and take the rows that the variant is accurate enough for."""
+        orders, now, floors = self.orders, self.env.now, self.ledger.floors
+        fastest_s = min(table[1] for table in machine.seconds if table)
+        while self._formers[0] is not None and len(queue) and orders.deadline_s[queue.head()] < now + fastest_s:
+            row = queue.popleft()
+            self.release([row], fastest_s)
+            orders.dropped(row)
+        if not len(queue):
+            return 0, ()
+        head = queue.head()
+        variant, size = orders.fit(len(queue), orders.deadline_s[head] - now, floors[head])  # type: ignore[misc]
+        rows = [queue.popleft()]
+        while len(rows) < size and floors[queue.head()] <= orders.accuracies[variant]:
+            rows.append(queue.popleft())
+        for row in rows:
+            self.ledger.served_by[row] = variant
+        return variant, rows
+
+    def _note(self, machine: Machine, rows: Sequence[int]) -> None:
+        """Write into the books that rows start on a machine."""
+        ledger, now, n = self.ledger, self.env.now, len(rows)
+        for row in rows:
+            if ledger.state[row] == QUEUED_CODE:
+                ledger.move(row, RUNNING_CODE)
+            ledger.started_s[row] = now
+            ledger.worker[row] = machine.number
+            ledger.batch_size[row] = n

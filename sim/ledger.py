@@ -1,0 +1,108 @@
+"""The ledger: a log for queries that may be interrupted, retried, copied and sent through a network.
+
+The state of every query is held and changed one step at a time, each checked against the life-cycle table.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.clock import Simulation
+from sim.lifecycle import CODE, OUTCOMES, PENDING, RETURNING, STATES, STEPS, TRAVELLING, LifecycleError
+from sim.log import QueryLog, Service, cells
+from sim.machine import Machine
+from sim.records import Arrivals
+
+FIRST_OUTCOME = CODE[OUTCOMES[0]]
+
+
+class Ledger(QueryLog):
+    """Keep the books of a run in which anything may happen to a query.
+
+    Args:
+        arrivals: the open-loop queries.
+        closed_loop: how many closed-loop queries may be sent at most.
+        env: the clock.
+    """
+
+    def __init__(self, arrivals: Arrivals, closed_loop: int, env: Simulation) -> None:
+        super().__init__(arrivals, closed_loop)
+        self._env = env
+        n = self.capacity
+        self.machines: list[Machine] = []
+        self._state = np.zeros(n, dtype=np.uint8)
+        self._times = {name: np.full(n, np.nan) for name in ("started_s", "finished_s", "delivered_s")}
+        self._worker = np.full(n, -1, dtype=np.int16)
+        self._batch_size = np.zeros(n, dtype=np.int32)
+        self.state, self.worker, self.batch_size = cells(self._state), cells(self._worker), cells(self._batch_size)
+        self.served_by = cells(self.variant)
+        self.started_s, self.finished_s, self.delivered_s = (cells(column) for column in self._times.values())
+
+    @cached_property
+    def floors(self) -> Any:
+        """Minimum accuracy that each query is served by, once it has been decided."""
+        return cells(self.rewritten_min_accuracy)
+
+    def note_arrival(self, row: int, now: float) -> None:
+        """Note when a query reached a frontend, seconds."""
+        if self.arrived_s is self.sent_s:
+            self.arrived_s = np.full(self.capacity, np.nan)
+        self.arrived_s[row] = now
+
+    def move(self, row: int, to: int) -> None:
+        """Change the state of a query.
+
+        Args:
+            row: of the query.
+            to: code of the new state.
+
+        Raises:
+            LifecycleError: if the table does not allow it.
+        """
+        before = self.state[row]
+        if not STEPS[before][to]:
+            raise LifecycleError(f"query {row} cannot go from {STATES[before]} to {STATES[to]}")
+        self.state[row] = to
+
+    def end(self, row: int, outcome: int, now: float) -> None:
+        """End a query without an answer; its client learns so at ``now``, seconds."""
+        self.move(row, FIRST_OUTCOME + outcome)
+        self.delivered_s[row] = now
+
+    def over(self, row: int) -> bool:
+        """Return whether a query needs no more service: it has its outcome, or its answer is on its way back."""
+        state: int = self.state[row]
+        return state >= FIRST_OUTCOME or state == CODE[RETURNING]
+
+    def states(self, arrived: int) -> NDArray[np.uint8]:
+        """Return the state code of every row; an answer on its way back has arrived when its time has come."""
+        states = self._state.copy()
+        sent = self.rows_sent(arrived)
+        states[sent[states[sent] == CODE[PENDING]]] = CODE[TRAVELLING]
+        here = (states == CODE[RETURNING]) & (self._times["delivered_s"] <= self._env.now)
+        states[here] = CODE["answered"]
+        return states
+
+    def rows_sent(self, arrived: int) -> NDArray[np.int64]:  # noqa: ARG002 -- it knows itself
+        """Return the rows of the queries that have been sent, open-loop ones first."""
+        n = self.open_loop
+        sent = (self.sent_s[:n] < self._env.now) | (self._state[:n] != CODE[PENDING])
+        return np.concatenate([np.flatnonzero(sent), np.arange(n, n + self.sent)])
+
+    def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:  # noqa: ARG002
+        """Return what became of queries, and what each worker did."""
+        for machine in self.machines:
+            machine.settle()
+        times = {name: np.where(column > now, np.nan, column)[rows] for name, column in self._times.items()}
+        return Service(
+            **times,
+            worker=self._worker[rows],
+            batch_size=self._batch_size[rows],
+            busy_s=np.array([machine.busy_s for machine in self.machines]),
+            batches=np.array([machine.batches for machine in self.machines]),
+            paid_s=np.array([machine.paid_s for machine in self.machines]),
+        )

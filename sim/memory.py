@@ -1,0 +1,126 @@
+"""Device memory: which weights are loaded, and the channel that loads them one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sim.clock import Simulation, Timer
+
+Eviction = Literal["lru", "lfu", "demand"]
+
+
+@dataclass(frozen=True)
+class Swapping:
+    """Describe how weights come into device memory.
+
+    Attributes:
+        gib_per_s: bandwidth of the channel from the host to each device, GiB a second, above 0; 12 for PCIe 3.
+        base_s: seconds that every load takes besides, at least 0.
+        eviction: what makes room: the variant used longest ago (``lru``), the one used least often (``lfu``), or the
+            one with the fewest queries waiting at the worker, then the one used longest ago (``demand``).
+        preload: load what fits, in the order of the zoo, before the run.
+    """
+
+    gib_per_s: float = 12.0
+    base_s: float = 0.0
+    eviction: Eviction = "lru"
+    preload: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gib_per_s < math.inf:
+            raise ValueError(f"gib_per_s must be above 0 and finite, not {self.gib_per_s}")
+        if not 0 <= self.base_s < math.inf:
+            raise ValueError(f"base_s must be at least 0 and finite, not {self.base_s}")
+
+
+class DeviceMemory:
+    """Hold the weights of some variants within a capacity.
+
+    Args:
+        env: the clock.
+        swapping: how weights come in.
+        capacity_bytes: of the device.
+        sizes_bytes: of every variant's weights.
+        waiting: returns how many queries wait for a variant here.
+        loaded: called when a load has finished.
+
+    Attributes:
+        resident: variants that are loaded.
+        loading: the variant on its way in; -1 for none. Its room is taken from the start of the load.
+        used_bytes: by both.
+        loads: how many were started.
+    """
+
+    def __init__(
+        self,
+        env: Simulation,
+        swapping: Swapping,
+        *,
+        capacity_bytes: float,
+        sizes_bytes: Sequence[float],
+        waiting: Callable[[int], int],
+        loaded: Callable[[], object],
+    ) -> None:
+        self.resident: set[int] = set()
+        self.loading, self.loads = -1, 0
+        self.used_bytes = 0.0
+        self.capacity_bytes = capacity_bytes
+        self._env, self._swapping, self._sizes, self._waiting = env, swapping, sizes_bytes, waiting
+        self._last_s = [-math.inf] * len(sizes_bytes)
+        self._uses = [0] * len(sizes_bytes)
+        self._loaded = loaded
+        self._timer = Timer(env, self._finish)
+
+    def preload(self, variants: Collection[int]) -> None:
+        """Load at once what fits, in the given order."""
+        for variant in variants:
+            if self.used_bytes + self._sizes[variant] <= self.capacity_bytes:
+                self.resident.add(variant)
+                self.used_bytes += self._sizes[variant]
+
+    def used(self, variant: int, now: float) -> None:
+        """Note that a batch of a variant starts."""
+        self._last_s[variant] = now
+        self._uses[variant] += 1
+
+    def load(self, variant: int, pinned: Collection[int]) -> None:
+        """Start to load a variant, if the channel is free and what is pinned leaves room for it."""
+        if self.loading >= 0:
+            return
+        spare = self.capacity_bytes - self.used_bytes
+        evictable = sorted(self.resident.difference(pinned), key=self._worth)
+        evicted = []
+        while spare < self._sizes[variant] and evictable:
+            evicted.append(evictable.pop(0))
+            spare += self._sizes[evicted[-1]]
+        if spare < self._sizes[variant]:
+            return
+        self.resident.difference_update(evicted)
+        self.used_bytes += self._sizes[variant] - sum(self._sizes[other] for other in evicted)
+        self.loading = variant
+        self.loads += 1
+        self._timer.set(self._env.now + self.loading_s(variant))
+
+    def loading_s(self, variant: int) -> float:
+        """Return how long a load takes."""
+        return self._swapping.base_s + self._sizes[variant] / (self._swapping.gib_per_s * 2**30)
+
+    def clear(self) -> None:
+        """Forget everything: the device lost its power."""
+        self.resident.clear()
+        self.loading, self.used_bytes = -1, 0.0
+        self._timer.cancel()
+
+    def _worth(self, variant: int) -> tuple[float, float, int]:
+        """Return what is compared when room is made: the least goes first."""
+        first = {"lru": 0.0, "lfu": float(self._uses[variant]), "demand": float(self._waiting(variant))}
+        return first[self._swapping.eviction], self._last_s[variant], variant
+
+    def _finish(self) -> None:
+        variant, self.loading = self.loading, -1
+        self.resident.add(variant)
+        self._last_s[variant] = self._env.now
+        self._loaded()
