@@ -72,7 +72,8 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     attackers = {campaign.account: campaign.name for campaign in experiment.campaigns}
     record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=attackers)
     if scenario.run.duration_s is None and len(record.delivered_s):
-        record = replace(record, horizon_s=float(np.nanmax(record.delivered_s)))
+        end_s = float(np.nanmax(record.delivered_s))
+        record = replace(record, horizon_s=end_s, paid_s=np.minimum(record.paid_s, end_s))
     attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
     timings["judge"] = clock()
     defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]

@@ -12,7 +12,7 @@ from simpy.events import Event
 from sim.books import close_books
 from sim.client import Answer, Client, Spec
 from sim.clock import Simulation
-from sim.contracts import AdaptiveSelection, Waiting
+from sim.contracts import AdaptiveSelection, DispatchSelection, Waiting
 from sim.faults import Fault, unleash
 from sim.fleet import Fleet
 from sim.frontend import Decision, decide_open_loop
@@ -68,6 +68,8 @@ class Cluster:
             (f"{name}-{number}", group) for name, group in groups.items() for number in range(group.most)
         ]
         self.placements = placements or [hosted_by(group, zoo) for _, group in self.workers]
+        if isinstance(operator.selection, DispatchSelection) and any(group.swapping for group in groups.values()):
+            raise ValueError(f"swapping does not go with {operator.selection.kind}, whose variants share their weights")
         if plain is None:
             plain = operator.plain and not network and not faults and all(group.plain for group in groups.values())
         self.log = QueryLog(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
@@ -186,21 +188,14 @@ class Cluster:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Run on until every query that was sent has its outcome."""
-        if self.fleet is None:
+        """Run on until every query that was sent has its outcome, and nobody will send another."""
+        fleet = self.fleet
+        if fleet is None or not fleet.perpetual:
             self.env.run()
+            self.env.run(until=max(self.log.last_delivery_s(), self.env.now))
             return
-        census = self.log.census
-        while True:
-            counts = census(self.env.arrived)
-            if (
-                self.env.arrived == self.log.open_loop
-                and not self.awaited
-                and not any(counts[state] for state in ("travelling", "queued", "running", "returning"))
-            ):
-                return
-            if self.env.peek() == math.inf and self.env.arrived == self.log.open_loop:
-                return  # what is left waits for something that will not come
+        closes_s = self.closes_s if self.closes_s < math.inf else 0.0
+        while self.env.arrived < self.log.open_loop or self.env.now <= closes_s or self.awaited or fleet.busy():
             self.env.run(until=self.env.now + 1.0)
 
     def record(self, *, warmup_s: float = 0.0, attackers: dict[int, str] | None = None) -> RunRecord:

@@ -201,6 +201,7 @@ def unleash(fleet: Fleet, faults: dict[str, Fault], seed: int) -> None:
         ValueError: if a fault names something that is not there.
     """
     for name, fault in faults.items():
+        fleet.perpetual |= fault.mtbf_s is not None
         for target in fault.targets(fleet):
             fleet.env.process(_strike(fleet, name, fault, target, stream(seed, f"fault/{name}/{target}")))
 

@@ -17,7 +17,7 @@ from sim.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
 from sim.frontends import Frontend, Frontends
 from sim.hiring import hire
 from sim.ledger import Ledger
-from sim.lifecycle import CODE, OUTCOMES, RETURNING, TRAVELLING
+from sim.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, TRAVELLING
 from sim.log import cells
 from sim.machine import Batch, Machine
 from sim.network import Topology
@@ -45,6 +45,7 @@ class Fleet:
     Attributes:
         in_system: queries that travel from a frontend, wait or run.
         arrived: queries that have reached a frontend.
+        perpetual: whether something goes on for ever, so that the event heap never runs empty.
         hosts: for every variant the places where it can be served now, or, if none is up, where it will be.
     """
 
@@ -54,10 +55,12 @@ class Fleet:
         self.ledger: Ledger = cluster.log
         self.keys, self.deadline_s = keys, deadline_s
         self.in_system = self.arrived = 0
+        self.perpetual = False
         self.service_s: list[float] = self.zoo.latencies_s.tolist()
         self._members = [self.zoo.members(variant) for variant in range(len(self.zoo))]
         self._copies: dict[Row, int] = {}
         self._votes: dict[Row, int] = {}
+        self._place: dict[Row, Dispatcher] = {}
         self._tries: dict[Row, int] = {}
         self._hedged: deque[tuple[float, Row]] = deque()
         self._hedge = Timer(self.env, self._send_copies)
@@ -87,6 +90,11 @@ class Fleet:
         self.hosts = [now or later for now, later in zip(up, kept, strict=True)]
         self.frontends.update(self.hosts)
 
+    def busy(self) -> bool:
+        """Return whether a query is under way."""
+        counts = self.ledger.census(self.env.arrived)
+        return any(counts[state] for state in (TRAVELLING, QUEUED, RUNNING, RETURNING))
+
     def _start_pilot(self) -> None:
         """Start the selection that looks at the cluster, if there is one."""
         selection = self.operator.selection
@@ -100,6 +108,7 @@ class Fleet:
         view = FleetView(self)
         self.pilot = selection.pilot(self.zoo, view)
         if selection.period_s < math.inf:
+            self.perpetual = True
             self.env.process(self._revise(self.pilot, view, selection.period_s))
 
     def _revise(self, pilot: Pilot, view: FleetView, period_s: float) -> Generator[Any, Any, None]:
@@ -199,24 +208,24 @@ class Fleet:
         """Send a query to the place where it is to wait."""
         place.load += 1
         place.work_s += self.service_s[variant]
+        if self.operator.hedge_after_s is not None:
+            self._place[row] = place
         delay_s = 0.0
         if self.topology is not None:
             delay_s = self.topology.to_worker_s(frontend.number, place.machines[0].number)
             if delay_s == math.inf:  # cut off: it goes when the link is back
-                self.env.call_at(
-                    self.env.now + self.topology.retry_s, lambda: self._resend(row, variant, place, frontend)
-                )
+                self.env.call_at(self.env.now + self.topology.retry_s, lambda: self._resend(row, variant, place))
                 return
         if delay_s > 0:
-            if self.ledger.state[row] != TRAVELLING_CODE:
+            if self.ledger.state[row] != TRAVELLING_CODE and self._copies.get(row, 1) == 1:
                 self.ledger.move(row, TRAVELLING_CODE)
             self.env.call_at(self.env.now + delay_s, lambda: self._queue(row, variant, place))
         else:
             self._queue(row, variant, place)
 
-    def _resend(self, row: int, variant: int, place: Dispatcher, frontend: Frontend) -> None:
+    def _resend(self, row: int, variant: int, place: Dispatcher) -> None:
         place.release([row], self.service_s[variant])
-        self._send(row, variant, frontend.route(variant), frontend)
+        self.reroute([(row, variant)])
 
     def _queue(self, row: int, variant: int, place: Dispatcher) -> None:
         if self.ledger.over(row):
@@ -253,6 +262,7 @@ class Fleet:
                 return
             del self._votes[row]
         self._copies.pop(row, None)
+        self._place.pop(row, None)
         self.in_system -= 1
         ledger.finished_s[row] = self.env.now
         ledger.worker[row] = machine.number
@@ -294,6 +304,7 @@ class Fleet:
         """End a query without an answer, and tell its client."""
         self._copies.pop(row, None)
         self._votes.pop(row, None)
+        self._place.pop(row, None)
         self.ledger.end(row, outcome, self.env.now)
         if row >= self.ledger.open_loop:
             self.cluster.tell(row, OUTCOMES[outcome])
@@ -308,6 +319,8 @@ class Fleet:
                 continue
             if row not in self._votes and self._copies.get(row, 1) > 1:
                 self._copies[row] -= 1
+                if not any(row in batch.rows for machine in self.machines for batch in machine.running):
+                    self.ledger.move(row, QUEUED_CODE)
                 continue
             self._tries[row] = self._tries.get(row, 0) + 1
             if self._tries[row] > self.operator.retries:
@@ -327,8 +340,13 @@ class Fleet:
         self.reroute(rows)
 
     def reroute(self, rows: Sequence[Bound]) -> None:
-        """Send rows to where they are served now."""
+        """Send rows to where they are served now; one of two copies is given up instead."""
         for row, variant in rows:
+            if self.ledger.over(row):
+                continue
+            if row not in self._votes and self._copies.get(row, 1) > 1:
+                self._copies[row] -= 1
+                continue
             frontend = self.frontends.of(self.ledger.account[row]) or self.frontends.all[0]
             self._send(row, variant, frontend.route(variant), frontend)
 
@@ -339,15 +357,16 @@ class Fleet:
             self._hedge.set(self._hedged[0][0])
 
     def _send_copies(self) -> None:
-        """Send a second copy of every query that has waited long enough for its answer."""
+        """Send a copy of every query that has waited long enough for its answer to the least loaded other place."""
         while self._hedged and self._hedged[0][0] <= self.env.now:
             _, row = self._hedged.popleft()
             if self.ledger.over(row):
                 continue
             variant = self.ledger.served_by[row]
+            others = [place for place in self.hosts[variant] if place is not self._place.get(row)]
             frontend = self.frontends.of(self.ledger.account[row])
-            if frontend is not None and len(self.hosts[variant]) > 1:
+            if frontend is not None and others:
                 self._copies[row] = self._copies.get(row, 1) + 1
-                self._send(row, variant, frontend.route(variant), frontend)
+                self._send(row, variant, min(others, key=lambda place: place.load), frontend)
         if self._hedged:
             self._hedge.set(self._hedged[0][0])

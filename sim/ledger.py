@@ -93,6 +93,10 @@ class Ledger(QueryLog):
         sent = (self.sent_s[:n] < self._env.now) | (self._state[:n] != CODE[PENDING])
         return np.concatenate([np.flatnonzero(sent), np.arange(n, n + self.sent)])
 
+    def last_delivery_s(self) -> float:
+        """Return when the last outcome reaches its client, seconds."""
+        return float(np.nanmax(self._times["delivered_s"], initial=0.0))
+
     def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:  # noqa: ARG002
         """Return what became of queries, and what each worker did."""
         for machine in self.machines:

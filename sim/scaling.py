@@ -21,6 +21,7 @@ def scale(fleet: Fleet) -> None:
         first += group.most
         if fleet.operator.scaling is not None:
             keeper = _Keeper(fleet, group, machines, fleet.operator.scaling.scaler())
+            fleet.perpetual = True
             fleet.env.process(keeper.keep(fleet.operator.scaling.period_s))
 
 

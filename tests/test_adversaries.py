@@ -17,7 +17,7 @@ from adversaries import (
     OracleExtraction,
 )
 from adversaries.contract import pick
-from experiments.conformance import example_zoo
+from experiments.example_run import example_zoo
 from policies import EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise
 from sim import NOISE, BudgetExhausted, Spec
 from zoo import Variant, Zoo, affine_law, load_table
