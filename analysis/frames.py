@@ -19,6 +19,7 @@ def requests_frame(record: RunRecord) -> pd.DataFrame:
             "query": np.arange(len(record.account), dtype=np.int32),
             "account": record.account,
             "group": _named(record.attacking.astype(np.int8), ("benign", "attacker")),
+            "priority": record.priority,
             "item": record.item,
             "sent_s": record.sent_s,
             "arrived_s": record.arrived_s,

@@ -206,6 +206,44 @@ def trace_command(
     _say(f"page: {place}", as_json)
 
 
+@app.command("validate")
+def validate_command(
+    replications: Annotated[int, typer.Option(min=2, help="Of every row.")] = 20,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    scale: Annotated[
+        float, typer.Option(min=0.001, help="How much of the ordinary number of queries is simulated.")
+    ] = 1.0,
+    only: Annotated[str | None, typer.Option(help="Only the systems whose name holds this text.")] = None,
+    out: Annotated[Path, typer.Option(help="Page with the table and a figure.")] = Path("results/validate.html"),
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compare simulated queues with theory; exit code 1 if a row is wrong. Takes some minutes."""
+    from loky import get_reusable_executor
+
+    from experiments.results import ResultsError
+    from experiments.systems import rows
+    from experiments.validating import validate, validation_json, validation_page, validation_table
+
+    with _one_line_errors():
+        every = rows(scale)
+        chosen = [row for row in every if only is None or only in row.system]
+        if not chosen:
+            raise ResultsError(f"--only: found {only!r}; allowed: {', '.join(sorted({row.system for row in every}))}")
+        with _progress("validate") as progress:
+            executor = get_reusable_executor(max_workers=jobs)
+            try:
+                found = validate(chosen, replications, executor, progress)
+            finally:
+                executor.shutdown(kill_workers=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(validation_page(found), encoding="utf-8")
+    _print_tables([validation_table(found)], validation_json(found) if as_json else None)
+    _say(found.conclusion, as_json)
+    _say(f"page: {out}", as_json)
+    raise typer.Exit(0 if found.passed else 1)
+
+
 @app.command("zoo")
 def zoo_command(
     zoo: Annotated[str, typer.Argument(metavar="ZOO", help="A CSV file, the name of a built-in table, or digits.")],

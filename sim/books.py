@@ -34,6 +34,7 @@ def close_books(cluster: Cluster, warmup_s: float, attackers: dict[int, str]) ->
         warmup_s=warmup_s,
         slo_scale=cluster.operator.slo_scale,
         account=log.account[rows],
+        priority=cluster.priorities(log.account[rows]),
         item=log.item[rows],
         sent_s=log.sent_s[rows],
         arrived_s=log.arrived_s[rows],

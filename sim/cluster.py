@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from simpy.events import Event
 
 from sim.books import close_books
@@ -77,7 +78,12 @@ class Cluster:
         self.price = operator.pricing.price(zoo)
         self._decide()
         max_wait_s = self.log.max_latency_s * operator.slo_scale
-        columns = (self.log.arrived_s, max_wait_s, self._service_s(self.log.variant), self._priorities())
+        columns = (
+            self.log.arrived_s,
+            max_wait_s,
+            self._service_s(self.log.variant),
+            self.priorities(self.log.account).astype(float),
+        )
         keys = operator.discipline.keys(Waiting(*columns))
         self._keys: Any = cells(keys)
         self._deadline_s: Any = None
@@ -106,15 +112,17 @@ class Cluster:
         """Return the batch-1 time of chosen variants; 0 where none is."""
         return np.where(variant >= 0, self.zoo.latencies_s[variant], 0.0)
 
-    def _priorities(self) -> Any:
-        known = self.arrivals.priorities
-        accounts = self.log.account
-        inside = accounts < len(known)
-        return np.where(inside, known[np.where(inside, accounts, 0)], 0).astype(float) if len(known) else np.zeros(1)
-
     def _reads_deadlines(self, plain: bool) -> bool:  # noqa: FBT001
         operator = self.operator
         return not plain or operator.dropping.former(operator.batching.sizer(), operator.batching.max_batch) is not None
+
+    def priorities(self, accounts: NDArray[np.int32]) -> NDArray[np.int16]:
+        """Return the class of each of many accounts, 0 the most urgent, shape (n,)."""
+        known = self.arrivals.priorities.astype(np.int16)
+        if not len(known):
+            return np.zeros(len(accounts), dtype=np.int16)
+        inside = accounts < len(known)
+        return np.where(inside, known[np.where(inside, accounts, 0)], np.int16(0))
 
     def priority(self, account: int) -> int:
         """Return the class of an account, 0 the most urgent."""

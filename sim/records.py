@@ -49,6 +49,7 @@ class RunRecord:
         warmup_s: queries sent before this are left out of every metric.
         slo_scale: deadline = sent + slo_scale * max_latency_s.
         account: shape (queries,), like all below.
+        priority: class of the account, 0 the most urgent.
         item: row of the data set; -1 for noise or no data set.
         sent_s: when the client sent it.
         arrived_s: when it reached the frontend.
@@ -78,6 +79,7 @@ class RunRecord:
     warmup_s: float
     slo_scale: float
     account: NDArray[np.int32]
+    priority: NDArray[np.int16]
     item: NDArray[np.int32]
     sent_s: NDArray[np.float64]
     arrived_s: NDArray[np.float64]

@@ -32,6 +32,7 @@ def by_hand() -> RunRecord:
         warmup_s=1.0,
         slo_scale=2.0,
         account=np.array([0, 0, 1, 1, 2, 2, 9, 9], dtype=np.int32),
+        priority=np.zeros(8, dtype=np.int16),
         item=np.array([40, 41, 42, 43, 44, 45, 46, -1], dtype=np.int32),
         sent_s=sent,
         arrived_s=sent,

@@ -219,7 +219,7 @@ def test_a_closed_loop_client_waits_for_the_network_too():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Crash(), "needs either at_s .* found neither"),
+        (Crash, "needs either at_s .* found neither"),
         (lambda: Crash(at_s=(1.0,), mtbf_s=3.0), "found both"),
         (lambda: Crash(at_s=(1.0, 2.0), for_s=5.0), "at_s must rise by at least for_s"),
         (lambda: Crash(mtbf_s=-1.0), "mtbf_s must be above 0"),
@@ -354,7 +354,7 @@ def test_no_query_is_lost_whatever_fails(run, seed):
 
 
 def test_everything_happens_sometimes():
-    """Over one fixed fuzz: every outcome, state and step of the life cycle, but ``rejected``, which nothing gives yet."""
+    """Over one fixed fuzz: every outcome, state and step of the life cycle, but ``rejected``, which nothing gives."""
     reached: set[str] = set()
     steps: set[tuple[str, str]] = set()
 

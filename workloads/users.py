@@ -21,17 +21,21 @@ class UserClass:
 
     Attributes:
         weight: share of the accounts relative to the other classes, above 0.
+        priority: class number that disciplines and admission know the accounts by, 0 the most urgent; at least 0.
         spec: what they ask for.
         items: what they send.
     """
 
     weight: float = 1.0
+    priority: int = 0
     spec: SpecLaw = field(default_factory=UniformFeasible)
     items: ItemLaw = field(default_factory=UniformItems)
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:
             raise ValueError(f"weight must be above 0 and finite, not {self.weight}")
+        if self.priority < 0:
+            raise ValueError(f"priority must be at least 0, not {self.priority}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Users:
         if n and min_accuracy.max() > 1:
             raise ValueError(f"the trace asks for accuracy {min_accuracy.max():g}; expected at most 1")
         max_latency_s = said.get("max_latency_s", max_latency_s).astype(np.float64)
-        return Arrivals(requests.times_s, accounts, items, min_accuracy, max_latency_s)
+        priorities = self.priorities(int(accounts.max(initial=0)) + 1, seed)
+        return Arrivals(requests.times_s, accounts, items, min_accuracy, max_latency_s, priorities)
 
     def shares(self) -> NDArray[np.float64]:
         """Return the share of queries that each account sends, by Zipf's law, shape (accounts,)."""
@@ -93,6 +98,11 @@ class Users:
         """Return the number of the class of each account, drawn by weight, shape (accounts,)."""
         weights = np.array([part.weight for part in self._classes()])
         return stream(seed, "classes").choice(len(weights), size=accounts, p=weights / weights.sum())
+
+    def priorities(self, accounts: int, seed: int) -> NDArray[np.int64]:
+        """Return the priority of each account, shape (accounts,); empty where all have the most urgent."""
+        of_class = np.array([part.priority for part in self._classes()])
+        return of_class[self.class_of(accounts, seed)] if of_class.any() else np.zeros(0, dtype=np.int64)
 
     def wishes(
         self, accounts: NDArray[np.int32], zoo: Zoo, seed: int, source: str = ""
@@ -118,4 +128,4 @@ class Users:
         return self.wishes(drawn.astype(np.int32), zoo, seed, "/capacity")[0]
 
     def _classes(self) -> list[UserClass]:
-        return list(self.classes.values()) or [UserClass(1.0, self.spec, self.items)]
+        return list(self.classes.values()) or [UserClass(spec=self.spec, items=self.items)]
