@@ -5,12 +5,14 @@ from adversaries.clone import CloneRecipe, train_clone
 from adversaries.contract import Adversary, Budget, Notes
 from adversaries.extraction import FingerprintThenExtract, NaiveExtraction, OracleExtraction, knockoff_random
 from adversaries.fingerprint import FingerprintOnly, Grid, most_accurate_first
+from adversaries.probing import ProbeStream
 
 __all__ = [
     "Adversary",
     "Budget",
     "Notes",
     "Campaign",
+    "ProbeStream",
     "FingerprintOnly",
     "FingerprintThenExtract",
     "NaiveExtraction",

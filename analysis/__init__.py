@@ -12,8 +12,13 @@ from analysis.summary import (
     VariantSummary,
     summarize,
 )
+from analysis.windows import by_bin, mser5, recovery_s, steady_from_s
 
 __all__ = [
+    "by_bin",
+    "mser5",
+    "recovery_s",
+    "steady_from_s",
     "Queries",
     "measured",
     "Summary",

@@ -83,6 +83,15 @@ class Queries:
         labels = answers.top_labels()[models[known], items[known]]
         return float((labels == answers.data.labels[items[known]]).mean())
 
+    def jain_index(self) -> float:
+        """Return Jain's fairness index of the answers by account: 1 if all get as many, 1 / n if one gets all.
+
+        Over the accounts that sent something; NaN without answers (Jain, Chiu and Hawe, 1984).
+        """
+        _, account = np.unique(self.record.account[self.mask], return_inverse=True)
+        answers = np.bincount(account, weights=self.answered).astype(np.float64)
+        return float(answers.sum() ** 2 / (len(answers) * (answers**2).sum())) if answers.any() else float("nan")
+
 
 def measured(record: RunRecord, *, attacking: bool) -> Queries:
     """Return the measured queries of the adversaries, or of the benign users."""

@@ -8,6 +8,9 @@ from typing import Any
 
 from analysis.intervals import Estimate, estimate
 
+CASE = "case"
+"""Stands among the settings of a point for the name of its case."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -37,9 +40,14 @@ class Cell:
     summaries: tuple[dict[str, Any], ...]
 
     @property
+    def case(self) -> str:
+        """Name of the case; empty where there are none."""
+        return str(self.settings.get(CASE, ""))
+
+    @property
     def value(self) -> Any:
-        """Value of the first varied parameter."""
-        return next(iter(self.settings.values()))
+        """Value of the first varied parameter; the case where nothing else is varied."""
+        return next((value for path, value in self.settings.items() if path != CASE), self.case)
 
     def values(self, metric: str) -> list[float | None]:
         """Return a metric of each replication; see ``METRICS``."""
@@ -85,7 +93,32 @@ def _found(summary: Mapping[str, Any]) -> float | None:
     return found["models_found"] / found["models_total"] if found and found["models_total"] else None
 
 
+def _cluster(key: str) -> Any:
+    return lambda summary: summary["cluster"][key]
+
+
+def _accuracy_in_time(summary: Mapping[str, Any]) -> float | None:
+    benign = summary["benign"]
+    return benign["effective_accuracy"] / benign["slo_attainment"] if benign["slo_attainment"] else None
+
+
+def _collapsed(summary: Mapping[str, Any]) -> float | None:
+    attainment = summary["benign"]["slo_attainment"]
+    return None if attainment is None else float(attainment < COLLAPSE)
+
+
+COLLAPSE = 0.9
+"""A run whose attainment is below this is called collapsed."""
+
 METRICS = {
+    "slo_attainment": _benign("slo_attainment"),
+    "goodput_per_s": _benign("goodput_per_s"),
+    "effective_accuracy": _benign("effective_accuracy"),
+    "accuracy_in_time": _accuracy_in_time,
+    "jain_index": _benign("jain_index"),
+    "collapsed": _collapsed,
+    "mean_batch": _cluster("mean_batch_size"),
+    "attacker_attainment": lambda summary: summary["attacker"]["slo_attainment"],
     "goodput": _benign("goodput"),
     "spec_goodput": _benign("spec_goodput"),
     "slo_violation_rate": _benign("slo_violation_rate"),
@@ -96,4 +129,25 @@ METRICS = {
     "fidelity": _attack("extraction", "fidelity"),
     "accuracy": _attack("extraction", "accuracy"),
 }
-"""How to read each metric of a study's table from a run's summary; shares, or milliseconds where the name says so."""
+"""How to read each metric of a study's table from a run's summary; shares, or units where the name says so."""
+
+COLUMNS = {
+    "goodput": "benign goodput",
+    "spec_goodput": "benign spec goodput",
+    "slo_attainment": "SLO attainment",
+    "slo_violation_rate": "SLO violations",
+    "goodput_per_s": "goodput (/s)",
+    "effective_accuracy": "effective accuracy",
+    "accuracy_in_time": "accuracy in time",
+    "jain_index": "Jain's index",
+    "collapsed": "collapsed runs (share)",
+    "mean_batch": "mean batch",
+    "attacker_attainment": "attacker's SLO attainment",
+    "p50_ms": "p50 (ms)",
+    "p99_ms": "p99 (ms)",
+    "models_found": "models found",
+    "hit_rate": "hit rate",
+    "fidelity": "fidelity",
+    "accuracy": "accuracy",
+}
+"""What tables and figures call each metric."""

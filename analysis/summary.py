@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from analysis.metrics import QUANTILES, Queries, measured
+from analysis.windows import by_bin, recovery_s
 from sim import OUTCOMES, AttackRecord, Extraction, Fingerprint, RunRecord
+
+OUTAGE_BINS = 100
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class GroupSummary:
         goodput_per_s: count of both over the measured window, a second.
         effective_accuracy: mean profiled accuracy, counting zero for a late or missing answer.
         answer_accuracy: share of answered items whose top label is right.
+        jain_index: fairness of the answers between the accounts, in (0, 1].
     """
 
     sent: int
@@ -44,6 +48,7 @@ class GroupSummary:
     goodput_per_s: float
     effective_accuracy: float | None
     answer_accuracy: float | None
+    jain_index: float | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,28 @@ class DefenseSummary:
 
 
 @dataclass(frozen=True)
+class OutageSummary:
+    """Say when something was out of order, and how long the benign users felt it.
+
+    Attributes:
+        name: of the fault, as the scenario names it.
+        kind: of the fault.
+        target: what it struck.
+        start_s: seconds.
+        end_s: seconds; None if the run ended before.
+        recovery_s: seconds from its start until the attainment of benign users was back; 0 if it never fell, None if it
+            did not come back. In bins of a hundredth of the run.
+    """
+
+    name: str
+    kind: str
+    target: str
+    start_s: float
+    end_s: float | None
+    recovery_s: float | None
+
+
+@dataclass(frozen=True)
 class VariantSummary:
     """Describe a placed variant.
 
@@ -145,6 +172,7 @@ class Summary:
         cluster: what the cluster did.
         attacks: one entry an adversary.
         defenses: in the order in which they are applied.
+        outages: in the order in which they began.
         zoo: the placed variants.
     """
 
@@ -158,6 +186,7 @@ class Summary:
     cluster: ClusterSummary
     attacks: tuple[AttackSummary, ...]
     defenses: tuple[DefenseSummary, ...]
+    outages: tuple[OutageSummary, ...]
     zoo: tuple[VariantSummary, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,6 +209,7 @@ def summarize(
         cluster=_cluster(record),
         attacks=tuple(_attack(record, attack) for attack in attacks),
         defenses=tuple(defenses),
+        outages=_outages(record),
         zoo=_zoo(record),
     )
 
@@ -206,6 +236,7 @@ def _group(queries: Queries) -> GroupSummary:
         goodput_per_s=float(useful.sum()) / window_s if window_s > 0 else 0.0,
         effective_accuracy=_known(queries.effective_accuracy()),
         answer_accuracy=_known(queries.answer_accuracy()),
+        jain_index=_known(queries.jain_index()),
     )
 
 
@@ -242,6 +273,16 @@ def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:
         wall_s=phases[-1].end_s - phases[0].start_s if phases else 0.0,
         fingerprint=attack.fingerprint,
         extraction=attack.extraction,
+    )
+
+
+def _outages(record: RunRecord) -> tuple[OutageSummary, ...]:
+    if not record.outages:
+        return ()
+    bins = by_bin(measured(record, attacking=False), record.horizon_s / OUTAGE_BINS)
+    return tuple(
+        OutageSummary(o.name, o.kind, o.target, o.start_s, _known(o.end_s), recovery_s(bins, o.start_s))
+        for o in record.outages
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
+from analysis.policy_figures import curves, frontier
 from analysis.report import Table, page, run_tables
+from analysis.study import CASE, COLUMNS
 from experiments.results import Folder, ResultsError
 from experiments.sweeping import Study, StudyFolder
 
@@ -20,6 +22,8 @@ RUN_FIGURES: dict[str, Callable[[Folder], go.Figure]] = {
 }
 STUDY_FIGURES: dict[str, Callable[[StudyFolder], go.Figure]] = {
     "tradeoff": lambda study: tradeoff(study.cells, study.study.axis),
+    "curves": lambda study: curves(study.cells, study.study.axis, study.study.metrics),
+    "frontier": lambda study: frontier(study.cells),
 }
 FORMATS = ("html", "svg", "pdf", "png")
 
@@ -70,7 +74,7 @@ def run_report(run: Folder) -> str:
 def study_report(folder: StudyFolder) -> str:
     """Return the report of a study as one HTML page: the trade-off, and a closer look at the runs it kept."""
     study = folder.study
-    figures = [figure(folder) for figure in STUDY_FIGURES.values()]
+    figures = [STUDY_FIGURES[name](folder) for name in _figures_of(study)]
     for label, run in folder.kept_runs():
         for figure in (draw(run) for draw in RUN_FIGURES.values()):
             figure.update_layout(title_text=f"{label}: {figure.layout.title.text}")
@@ -87,29 +91,26 @@ def study_report(folder: StudyFolder) -> str:
     )
 
 
-STUDY_COLUMNS = {
-    "benign goodput": "goodput",
-    "SLO violations": "slo_violation_rate",
-    "p50 (ms)": "p50_ms",
-    "p99 (ms)": "p99_ms",
-    "models found": "models_found",
-    "hit rate": "hit_rate",
-    "fidelity": "fidelity",
-    "accuracy": "accuracy",
-}
+def _figures_of(study: Study) -> list[str]:
+    """Return which figures say something about a study, by its metrics."""
+    if "hit_rate" in study.metrics:
+        return ["tradeoff"]
+    return ["curves", *(["frontier"] if {"slo_attainment", "accuracy_in_time"} <= set(study.metrics) else [])]
 
 
 def study_table(study: Study, folder: StudyFolder) -> Table:
     """Return one row a value of the varied parameters: means over the seeds with 95 % intervals."""
-    paths = list(study.grid)
+    paths = [*([CASE] if study.cases else []), *study.grid]
     rows = []
     for cell in folder.cells:
         settings = [
             f"{cell.settings[path]:g}" if isinstance(cell.settings[path], float) else str(cell.settings[path])
             for path in paths
         ]
-        rows.append([*settings, *(str(cell.estimate(metric)) for metric in STUDY_COLUMNS.values())])
+        rows.append([*settings, *(str(cell.estimate(metric)) for metric in study.metrics)])
     caption = (
         f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
     )
-    return Table(caption, [*(path.rsplit(".", 1)[-1] for path in paths), *STUDY_COLUMNS], rows)
+    return Table(
+        caption, [*(path.rsplit(".", 1)[-1] for path in paths), *(COLUMNS[name] for name in study.metrics)], rows
+    )

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from analysis import DefenseSummary, Summary, attacks_frame, requests_frame, summarize
+from analysis import DefenseSummary, Summary, attacks_frame, requests_frame, steady_from_s, summarize
 from experiments.building import Experiment, build
 from experiments.scenario import Scenario
 from sim import AttackRecord, RunRecord
@@ -74,6 +74,8 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     if scenario.run.duration_s is None and len(record.delivered_s):
         end_s = float(np.nanmax(record.delivered_s))
         record = replace(record, horizon_s=end_s, paid_s=np.minimum(record.paid_s, end_s))
+    if scenario.run.warmup == "mser-5":
+        record = replace(record, warmup_s=max(record.warmup_s, steady_from_s(record)))
     attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
     timings["judge"] = clock()
     defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]

@@ -33,11 +33,14 @@ class RunSettings:
     Attributes:
         duration_s: simulated seconds, above 0; None runs a trace to its end and serves all that is left.
         warmup_s: queries sent before this are left out of every metric, seconds, at least 0.
+        warmup: ``given`` for ``warmup_s``, or ``mser-5`` to find it from the latencies of the run (``warmup_s`` is then
+            the least).
         slo_scale: deadline of a query = sent + slo_scale * maximum latency of its spec; above 0.
     """
 
     duration_s: float | None = None
     warmup_s: float = 0.0
+    warmup: Literal["given", "mser-5"] = "given"
     slo_scale: float = 1.0
 
     def __post_init__(self) -> None:

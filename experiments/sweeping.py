@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +17,24 @@ from typing import Any
 
 import tomli_w
 
-from analysis.study import Cell, Point, cells
+from analysis.study import CASE, METRICS, Cell, Point, cells
 from experiments.building import build_zoo
 from experiments.decode import decode, encode
 from experiments.loading import ScenarioError, load, open_source
 from experiments.results import Folder, ResultsError, save, scenario_toml
 from experiments.running import Progress, run
 from experiments.scenario import Scenario
+
+DEFENSE_METRICS = (
+    "goodput",
+    "slo_violation_rate",
+    "p50_ms",
+    "p99_ms",
+    "models_found",
+    "hit_rate",
+    "fidelity",
+    "accuracy",
+)
 
 
 @dataclass(frozen=True)
@@ -34,31 +45,48 @@ class Study:
         name: what reports call it.
         scenario: name of a built-in scenario, or path of a file.
         grid: values by dotted path of the scenario; every combination is run.
+        cases: sets of values by dotted path, by name; each is run with every combination of the grid. A case and a grid
+            may not set the same path.
+        metrics: columns of the table, and what the figures show.
         seeds: replications; each seed is run with every combination (common random numbers).
         keep_runs: keep the whole results folder of the first seed at every combination, for its figures.
     """
 
     name: str
     scenario: str
-    grid: dict[str, tuple[Any, ...]]
+    grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: tuple[str, ...] = DEFENSE_METRICS
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     keep_runs: bool = False
 
     def __post_init__(self) -> None:
-        if not self.grid or not all(self.grid.values()):
-            raise ValueError("grid must have at least one path, each with at least one value")
+        if not (self.grid or self.cases) or not all(self.grid.values()):
+            raise ValueError("grid must have at least one path, each with at least one value, or there must be cases")
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown or not self.metrics:
+            raise ValueError(f"metrics must be of {', '.join(METRICS)}, not {unknown[0] if unknown else 'none'}")
+        twice = sorted({path for values in self.cases.values() for path in values} & set(self.grid))
+        if twice:
+            raise ValueError(f"grid and cases both set {twice[0]}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be at least one and all different, not {list(self.seeds)}")
 
     @property
     def axis(self) -> str:
-        """Dotted path of the first varied parameter, which figures put on their axis."""
-        return next(iter(self.grid))
+        """Dotted path of the first varied parameter, which figures put on their axis; ``case`` without a grid."""
+        return next(iter(self.grid), CASE)
 
     def settings(self) -> Iterator[dict[str, Any]]:
-        """Yield the combinations of the grid in order."""
-        for values in itertools.product(*self.grid.values()):
-            yield dict(zip(self.grid, values, strict=True))
+        """Yield the combinations in order: values by dotted path, and the name of the ``case`` if there is one."""
+        for case in self.cases or {"": {}}:
+            for values in itertools.product(*self.grid.values()):
+                yield ({CASE: case} if case else {}) | dict(zip(self.grid, values, strict=True))
+
+    def overrides(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return what a combination sets, by dotted path."""
+        rest = {path: value for path, value in settings.items() if path != CASE}
+        return self.cases.get(settings.get(CASE, ""), {}) | rest
 
 
 @dataclass(frozen=True)
@@ -174,7 +202,7 @@ def _jobs(study: Study, folder: Path) -> list[Job]:
     for settings in study.settings():
         for seed in study.seeds:
             try:
-                scenario = load(study.scenario, {**settings, "seed": seed})
+                scenario = load(study.scenario, {**study.overrides(settings), "seed": seed})
             except ScenarioError as wrong:
                 raise ScenarioError(f"study {study.name}: {wrong}") from None
             text = f"{version('siegelab')}\n{scenario_toml(scenario)}"

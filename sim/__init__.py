@@ -23,7 +23,7 @@ from sim.memory import Swapping
 from sim.network import Link, Network
 from sim.operation import Operator
 from sim.provisioning import Demand, Placement, Pool, Scaling, Shelf
-from sim.records import Arrivals, AttackRecord, Extraction, Fingerprint, Phase, RunRecord
+from sim.records import Arrivals, AttackRecord, Extraction, Fingerprint, Outage, Phase, RunRecord
 from sim.streams import stream
 from sim.workers import WorkerGroup, hosted_by, placed
 
@@ -75,4 +75,5 @@ __all__ = [
     "Fingerprint",
     "Extraction",
     "Phase",
+    "Outage",
 ]

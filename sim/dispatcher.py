@@ -110,20 +110,24 @@ class Dispatcher:
         return len(self.queues[variant]) if variant in self.queues else 0
 
     def predicted_s(self, variant: int) -> float:
-        """Return in how many seconds a newcomer would be answered, if all waits in full batches before it."""
+        """Return in how many seconds a newcomer would be answered.
+
+        Where a machine is free it is served with what waits; else it waits for the batch that ends first and for what
+        waits before it, in full batches, and then runs in a batch that others will have filled.
+        """
         machines = [machine for machine in self.machines if machine.up]
         if not machines:
             return math.inf
-        seconds, most = machines[0].seconds, self.orders.batching.max_batch
-        before_s = sum(
-            len(queue) // most * seconds[other][most] + seconds[other][len(queue) % most]
-            for other, queue in self._nonempty.items()
-            if other != variant and len(queue) % most
-        )
-        waiting = self.waiting(variant)
-        before_s += waiting // most * seconds[variant][most]
+        seconds, most, waiting = machines[0].seconds, self.orders.batching.max_batch, self.waiting(variant)
         residual_s = min(machine.residual_s() for machine in machines)
-        return residual_s + before_s / len(machines) + seconds[variant][waiting % most + 1]
+        if residual_s == 0:
+            return seconds[variant][min(waiting + 1, most)]
+        before_s = waiting // most * seconds[variant][most]
+        for other, queue in self._nonempty.items():
+            if other != variant and self.orders.fit is None:
+                full, rest = divmod(len(queue), most)
+                before_s += full * seconds[other][most] + (seconds[other][rest] if rest else 0.0)
+        return residual_s + before_s / len(machines) + seconds[variant][most]
 
     # --- the path of a query -----------------------------------------------------------------------------------------
 

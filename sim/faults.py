@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sim.contracts import Part
+from sim.records import Outage
 from sim.streams import stream
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class Fault(Part):
             ValueError: if something that it names is not there.
         """
 
+    def named(self, fleet: Fleet, target: Any) -> str:  # noqa: ARG002
+        """Return what records call a target."""
+        return str(target)
+
     @abstractmethod
     def begin(self, fleet: Fleet, target: Any, name: str) -> None:
         """Put a target out of order; ``name`` is of the fault."""
@@ -91,6 +96,13 @@ class _WorkerFault(Fault):
         for wanted in self.workers:
             if wanted not in known:
                 raise ValueError(f"workers must be of {', '.join(sorted(known))}, not {wanted!r}")
+        return self._struck(names)
+
+    def named(self, fleet: Fleet, target: int) -> str:
+        """Return the worker's name."""
+        return fleet.cluster.workers[target][0]
+
+    def _struck(self, names: list[str]) -> list[int]:
         return [
             number
             for number, name in enumerate(names)
@@ -157,6 +169,10 @@ class LinkLoss(Fault):
             raise ValueError(f"between must be the two nodes of a link of the network, not {list(self.between)}")
         return [(self.between[0], self.between[1])]
 
+    def named(self, fleet: Fleet, target: tuple[str, str]) -> str:  # noqa: ARG002
+        """Return the names of its two ends."""
+        return " - ".join(target)
+
     def begin(self, fleet: Fleet, target: tuple[str, str], name: str) -> None:
         """Cut the link."""
         fleet.upkeep.cut(target, name, down=True)
@@ -185,6 +201,10 @@ class FrontendRestart(Fault):
                 raise ValueError(f"frontends must be from 0 to {len(known) - 1}, not {number}")
         return list(self.frontends or known)
 
+    def named(self, fleet: Fleet, target: int) -> str:  # noqa: ARG002
+        """Return the frontend's name."""
+        return f"frontend-{target}"
+
     def begin(self, fleet: Fleet, target: int, name: str) -> None:
         """Take it down."""
         fleet.frontends.restart(target, name, down=True)
@@ -209,6 +229,9 @@ def unleash(fleet: Fleet, faults: dict[str, Fault], seed: int) -> None:
 def _strike(fleet: Fleet, name: str, fault: Fault, target: Any, rng: np.random.Generator) -> Generator[Any, Any, None]:
     for healthy_s, broken_s in fault.times(rng):
         yield fleet.env.timeout(healthy_s)
+        number = len(fleet.outages)
+        fleet.outages.append(Outage(name, fault.kind, fault.named(fleet, target), fleet.env.now, math.nan))
         fault.begin(fleet, target, name)
         yield fleet.env.timeout(broken_s)
         fault.end(fleet, target, name)
+        fleet.outages[number] = replace(fleet.outages[number], end_s=fleet.env.now)

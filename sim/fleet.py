@@ -21,6 +21,7 @@ from sim.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, TRAVELLING
 from sim.log import cells
 from sim.machine import Batch, Machine
 from sim.network import Topology
+from sim.records import Outage
 from sim.upkeep import Upkeep
 from sim.view import FleetView
 
@@ -45,6 +46,7 @@ class Fleet:
     Attributes:
         in_system: queries that travel from a frontend, wait or run.
         arrived: queries that have reached a frontend.
+        outages: what has been out of order so far.
         perpetual: whether something goes on for ever, so that the event heap never runs empty.
         hosts: for every variant the places where it can be served now, or, if none is up, where it will be.
     """
@@ -56,6 +58,7 @@ class Fleet:
         self.keys, self.deadline_s = keys, deadline_s
         self.in_system = self.arrived = 0
         self.perpetual = False
+        self.outages: list[Outage] = []
         self.service_s: list[float] = self.zoo.latencies_s.tolist()
         self._members = [self.zoo.members(variant) for variant in range(len(self.zoo))]
         self._copies: dict[Row, int] = {}
@@ -217,7 +220,8 @@ class Fleet:
                 self.env.call_at(self.env.now + self.topology.retry_s, lambda: self._resend(row, variant, place))
                 return
         if delay_s > 0:
-            if self.ledger.state[row] != TRAVELLING_CODE and self._copies.get(row, 1) == 1:
+            alone = row not in self._votes and self._copies.get(row, 1) == 1
+            if alone and self.ledger.state[row] != TRAVELLING_CODE:
                 self.ledger.move(row, TRAVELLING_CODE)
             self.env.call_at(self.env.now + delay_s, lambda: self._queue(row, variant, place))
         else:
@@ -233,11 +237,11 @@ class Fleet:
             return
         if self.ledger.state[row] not in (QUEUED_CODE, RUNNING_CODE):
             self.ledger.move(row, QUEUED_CODE)
-        if not place.serving and any(self.hosts[variant]) and place not in self.hosts[variant]:
+        if place in self.hosts[variant]:
+            place.put(row, variant)
+        else:  # it went down while the query was on its way
             place.release([row], self.service_s[variant])
             self.reroute([(row, variant)])
-            return
-        place.put(row, variant)
 
     # --- the way out -------------------------------------------------------------------------------------------------
 

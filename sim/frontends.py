@@ -74,6 +74,8 @@ class Frontends:
     def of(self, account: int) -> Frontend | None:
         """Return the frontend of an account, or the next one that is up; None if none is."""
         n = len(self.all)
+        if n == 1:
+            return None if self.all[0].down_by else self.all[0]
         turns = (self.all[(account + step) % n] for step in range(n))
         return next((frontend for frontend in turns if not frontend.down_by), None)
 

@@ -70,6 +70,7 @@ class RunRecord:
         paid_s: seconds each worker was kept, shape (workers,).
         cost_per_hour: dollars an hour of each worker, shape (workers,).
         power_w: watts of each worker while computing and while idle, shape (workers, 2).
+        outages: in the order in which they began.
     """
 
     zoo: Zoo
@@ -100,11 +101,31 @@ class RunRecord:
     paid_s: NDArray[np.float64]
     cost_per_hour: NDArray[np.float64]
     power_w: NDArray[np.float64]
+    outages: tuple[Outage, ...] = ()
 
     @property
     def attacking(self) -> NDArray[np.bool_]:
         """Whether a query came from an adversary, shape (queries,)."""
         return np.isin(self.account, list(self.attackers))
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Say when something was out of order.
+
+    Attributes:
+        name: of the fault, as the scenario names it.
+        kind: of the fault.
+        target: what it struck.
+        start_s: seconds.
+        end_s: seconds; NaN if the run ended before.
+    """
+
+    name: str
+    kind: str
+    target: str
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,14 @@ class UserClass:
 
     Attributes:
         weight: share of the accounts relative to the other classes, above 0.
+        accounts: numbers of the accounts in it; empty for those that are drawn by weight.
         priority: class number that disciplines and admission know the accounts by, 0 the most urgent; at least 0.
         spec: what they ask for.
         items: what they send.
     """
 
     weight: float = 1.0
+    accounts: tuple[int, ...] = ()
     priority: int = 0
     spec: SpecLaw = field(default_factory=UniformFeasible)
     items: ItemLaw = field(default_factory=UniformItems)
@@ -34,6 +36,8 @@ class UserClass:
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:
             raise ValueError(f"weight must be above 0 and finite, not {self.weight}")
+        if any(account < 0 for account in self.accounts):
+            raise ValueError(f"accounts must be at least 0, not {list(self.accounts)}")
         if self.priority < 0:
             raise ValueError(f"priority must be at least 0, not {self.priority}")
 
@@ -95,9 +99,12 @@ class Users:
         return np.asarray(weights / weights.sum())
 
     def class_of(self, accounts: int, seed: int) -> NDArray[np.int64]:
-        """Return the number of the class of each account, drawn by weight, shape (accounts,)."""
+        """Return the number of the class of each account, named or drawn by weight, shape (accounts,)."""
         weights = np.array([part.weight for part in self._classes()])
-        return stream(seed, "classes").choice(len(weights), size=accounts, p=weights / weights.sum())
+        drawn = stream(seed, "classes").choice(len(weights), size=accounts, p=weights / weights.sum())
+        for number, part in enumerate(self._classes()):
+            drawn[[account for account in part.accounts if account < accounts]] = number
+        return drawn
 
     def priorities(self, accounts: int, seed: int) -> NDArray[np.int64]:
         """Return the priority of each account, shape (accounts,); empty where all have the most urgent."""
