@@ -29,7 +29,7 @@ def mser5(values: NDArray[np.float64]) -> int:
 
     >>> import numpy as np
     >>> mser5(np.concatenate([np.linspace(10, 0, 50), np.tile([0.1, -0.1], 200)]))
-    45
+    50
     """
     batches = len(values) // BATCH
     if batches < 2:

@@ -22,6 +22,9 @@ Decoded = TypeVar("Decoded")
 Path = tuple[str, ...]
 Contracts = dict[str, CoreSchema | None]
 
+_ADDED: dict[str, type[Part]] = {}
+"""Parts of users by kind, for this process."""
+
 _TYPE_WORDS = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -100,7 +103,24 @@ def kinds(contract: type[Part]) -> dict[str, type[Part]]:
         getattr(package, name) for package in (sim, workloads, policies, adversaries) for name in package.__all__
     )
     classes = [part for part in exported if isinstance(part, type) and issubclass(part, contract)]
-    return {part.kind: part for part in classes if hasattr(part, "kind")}
+    ours = {part.kind: part for part in classes if hasattr(part, "kind")}
+    return ours | {kind: part for kind, part in _ADDED.items() if issubclass(part, contract)}
+
+
+def add_part(kind: str, part: type[Part]) -> str:
+    """Let scenarios name a class that no package exports, and give the class that kind.
+
+    Args:
+        kind: what the scenario file says, such as ``my_module:MyPolicy``.
+        part: the class.
+
+    Returns:
+        The kind.
+    """
+    part.kind = kind
+    _ADDED[kind] = part
+    _validator.cache_clear()
+    return kind
 
 
 @cache

@@ -45,20 +45,20 @@ class Study:
         name: what reports call it.
         scenario: name of a built-in scenario, or path of a file.
         grid: values by dotted path of the scenario; every combination is run.
+        seeds: replications; each seed is run with every combination (common random numbers).
+        keep_runs: keep the whole results folder of the first seed at every combination, for its figures.
         cases: sets of values by dotted path, by name; each is run with every combination of the grid. A case and a grid
             may not set the same path.
         metrics: columns of the table, and what the figures show.
-        seeds: replications; each seed is run with every combination (common random numbers).
-        keep_runs: keep the whole results folder of the first seed at every combination, for its figures.
     """
 
     name: str
     scenario: str
     grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    metrics: tuple[str, ...] = DEFENSE_METRICS
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     keep_runs: bool = False
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: tuple[str, ...] = DEFENSE_METRICS
 
     def __post_init__(self) -> None:
         if not (self.grid or self.cases) or not all(self.grid.values()):

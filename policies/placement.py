@@ -67,8 +67,8 @@ class FlowPlacement(Placement):
     """Spread the demand over the workers as a flow of least cost, and host each variant where it flows (networkx).
 
     Demand flows from every variant to the workers that can host it, through each worker's time; the cost of a variant
-    on a worker is the device time that a query takes there. Memory is then kept by dropping a worker's smallest flows
-    to other workers with room.
+    on a worker is the device time that a query takes there. Within memory, every variant first gets the worker that
+    most of it flows to, and then the others, the largest flows first.
     """
 
     kind = "flow"
@@ -95,14 +95,20 @@ class FlowPlacement(Placement):
                     graph.add_edge(("variant", variant), ("worker", worker), weight=cost)
         flow = nx.min_cost_flow(graph)
         hosted: list[set[int]] = [set() for _ in shelves]
-        flows = [
-            (amount, worker, variant)
+        flows = {
+            variant: sorted(flow[("variant", variant)].items(), key=lambda entry: (-entry[1], entry[0][1]))
             for variant in range(len(zoo))
-            for (_, worker), amount in flow[("variant", variant)].items()
-            if amount
-        ]
-        for _, worker, variant in sorted(flows, key=lambda entry: (-entry[0], *entry[1:])):
-            if _fits(zoo, shelves[worker], hosted[worker], variant):
+        }
+        # A first copy of each where most of it flows, or anywhere with room; then the further ones where they fit.
+        for variant in np.argsort(-demand.mix, kind="stable").tolist():
+            wanted = [worker for (_, worker), amount in flows[variant] if amount]
+            for worker in (*wanted, *(range(len(shelves)) if wanted else ())):
+                if _fits(zoo, shelves[worker], hosted[worker], variant):
+                    hosted[worker].add(variant)
+                    break
+        further = [(-amount, w, v) for v, entries in flows.items() for (_, w), amount in entries if amount]
+        for _, worker, variant in sorted(further):
+            if variant not in hosted[worker] and _fits(zoo, shelves[worker], hosted[worker], variant):
                 hosted[worker].add(variant)
         return _completed(zoo, shelves, hosted, demand)
 

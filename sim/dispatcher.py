@@ -142,6 +142,8 @@ class Dispatcher:
             self._offer(variant)
         if self._preemptive and len(queue):
             self._preempt(queue)
+        if self.machines[0].memory is not None:
+            self.fetch()
 
     def dispatch(self) -> None:
         """Let every free machine look for work."""
@@ -155,6 +157,17 @@ class Dispatcher:
             pass
         if machine.free and machine not in self._parked:
             self._parked.append(machine)
+
+    def fetch(self) -> None:
+        """Start to load what waits and is loaded nowhere here, also while the machines compute."""
+        for variant in sorted(self._nonempty, key=lambda waiting: self._key(self._nonempty[waiting])):
+            up = [(machine, machine.memory) for machine in self.machines if machine.up and machine.hosts(variant)]
+            if any(memory and (variant in memory.resident or variant == memory.loading) for _, memory in up):
+                continue
+            for machine, memory in up:
+                if memory is not None and memory.loading < 0:
+                    memory.load(variant, machine.in_use())
+                    break
 
     def release(self, rows: Sequence[int], seconds: float) -> None:
         """Count rows out that wait or run here no more; ``seconds`` is the batch-1 time of each."""

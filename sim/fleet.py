@@ -7,14 +7,13 @@ of the cluster, priorities that interrupt, swapping, shared devices, a network, 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.clock import Timer
 from sim.contracts import AdaptiveSelection, Candidate, Pilot, Waiting
 from sim.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
 from sim.frontends import Frontend, Frontends
+from sim.hedging import Hedging
 from sim.hiring import hire
 from sim.ledger import Ledger
 from sim.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, TRAVELLING
@@ -63,10 +62,8 @@ class Fleet:
         self._members = [self.zoo.members(variant) for variant in range(len(self.zoo))]
         self._copies: dict[Row, int] = {}
         self._votes: dict[Row, int] = {}
-        self._place: dict[Row, Dispatcher] = {}
         self._tries: dict[Row, int] = {}
-        self._hedged: deque[tuple[float, Row]] = deque()
-        self._hedge = Timer(self.env, self._send_copies)
+        self._hedging = Hedging(self) if self.operator.hedge_after_s is not None else None
         self.machines: list[Machine] = self.ledger.machines
         self.dispatchers: list[Dispatcher] = []
         self.home: list[Dispatcher] = []
@@ -168,20 +165,21 @@ class Fleet:
         if variant < 0:
             self._end(row, INFEASIBLE)
             return
-        members = self._members[variant]
-        places = [frontend.route(member) for member in members]
+        first, *others = self._members[variant]
+        place = frontend.route(first)
         if frontend.gate is not None:
-            outcome = frontend.gate(self._candidate(row, members[0], places[0]))
+            outcome = frontend.gate(self._candidate(row, first, place))
             if outcome is not None:
                 self._end(row, OUTCOMES.index(outcome))
                 return
         self.in_system += 1
-        if len(members) > 1:
-            self._copies[row] = self._votes[row] = len(members)
-        for member, place in zip(members, places, strict=True):
-            self._send(row, member, place, frontend)
-        if self.operator.hedge_after_s is not None and len(members) == 1:
-            self._hedge_later(row)
+        if others:
+            self._copies[row] = self._votes[row] = 1 + len(others)
+        elif self._hedging is not None:
+            self._hedging.watch(row)
+        self._send(row, first, place, frontend)
+        for member in others:
+            self._send(row, member, frontend.route(member), frontend)
 
     def _choose(self, row: int) -> int:
         """Let the pilot choose, now that the query is here, and give the query the key that follows."""
@@ -211,8 +209,8 @@ class Fleet:
         """Send a query to the place where it is to wait."""
         place.load += 1
         place.work_s += self.service_s[variant]
-        if self.operator.hedge_after_s is not None:
-            self._place[row] = place
+        if self._hedging is not None:
+            self._hedging.place[row] = place
         delay_s = 0.0
         if self.topology is not None:
             delay_s = self.topology.to_worker_s(frontend.number, place.machines[0].number)
@@ -265,8 +263,7 @@ class Fleet:
             if self._votes[row]:
                 return
             del self._votes[row]
-        self._copies.pop(row, None)
-        self._place.pop(row, None)
+        self._forget(row)
         self.in_system -= 1
         ledger.finished_s[row] = self.env.now
         ledger.worker[row] = machine.number
@@ -304,11 +301,21 @@ class Fleet:
         self.in_system -= 1
         self._end(row, EXPIRED)
 
+    def _forget(self, row: Row) -> None:
+        """Keep nothing of a query that is over."""
+        self._copies.pop(row, None)
+        if self._hedging is not None:
+            self._hedging.place.pop(row, None)
+
+    def copy(self, row: Row, place: Dispatcher, frontend: Frontend) -> None:
+        """Send a query to one more place; the first answer counts."""
+        self._copies[row] = self._copies.get(row, 1) + 1
+        self._send(row, self.ledger.served_by[row], place, frontend)
+
     def _end(self, row: int, outcome: int) -> None:
         """End a query without an answer, and tell its client."""
-        self._copies.pop(row, None)
         self._votes.pop(row, None)
-        self._place.pop(row, None)
+        self._forget(row)
         self.ledger.end(row, outcome, self.env.now)
         if row >= self.ledger.open_loop:
             self.cluster.tell(row, OUTCOMES[outcome])
@@ -353,24 +360,3 @@ class Fleet:
                 continue
             frontend = self.frontends.of(self.ledger.account[row]) or self.frontends.all[0]
             self._send(row, variant, frontend.route(variant), frontend)
-
-    def _hedge_later(self, row: int) -> None:
-        assert self.operator.hedge_after_s is not None
-        self._hedged.append((self.env.now + self.operator.hedge_after_s, row))
-        if len(self._hedged) == 1:
-            self._hedge.set(self._hedged[0][0])
-
-    def _send_copies(self) -> None:
-        """Send a copy of every query that has waited long enough for its answer to the least loaded other place."""
-        while self._hedged and self._hedged[0][0] <= self.env.now:
-            _, row = self._hedged.popleft()
-            if self.ledger.over(row):
-                continue
-            variant = self.ledger.served_by[row]
-            others = [place for place in self.hosts[variant] if place is not self._place.get(row)]
-            frontend = self.frontends.of(self.ledger.account[row])
-            if frontend is not None and others:
-                self._copies[row] = self._copies.get(row, 1) + 1
-                self._send(row, variant, min(others, key=lambda place: place.load), frontend)
-        if self._hedged:
-            self._hedge.set(self._hedged[0][0])

@@ -83,8 +83,14 @@ def _memory(fleet: Fleet, group: WorkerGroup, seconds: Seconds) -> DeviceMemory 
         capacity_bytes=group.memory_bytes,
         sizes_bytes=[variant.memory_bytes for variant in fleet.zoo.variants],
         waiting=dispatcher.waiting,
-        loaded=lambda: dispatcher.serve(fleet.machines[number]),
+        loaded=lambda: _go_on(dispatcher, fleet.machines[number]),
     )
     if group.swapping.preload:
         memory.preload([variant for variant, table in enumerate(seconds) if table])
     return memory
+
+
+def _go_on(dispatcher: Dispatcher, machine: Machine) -> None:
+    """Let a machine use what it has loaded, and load what else waits."""
+    dispatcher.serve(machine)
+    dispatcher.fetch()

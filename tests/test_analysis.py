@@ -123,7 +123,7 @@ def test_an_empty_run_can_be_summarized():
 def test_the_request_table_has_the_promised_columns():
     frame = requests_frame(by_hand())
     promised = (
-        "query, account, group, item, sent_s, arrived_s, started_s, finished_s, delivered_s, "
+        "query, account, group, priority, item, sent_s, arrived_s, started_s, finished_s, delivered_s, "
         "min_accuracy, max_latency_s, rewritten_min_accuracy, rewritten_max_latency_s, "
         "variant, worker, batch_size, outcome, price"
     )

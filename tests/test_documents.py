@@ -14,6 +14,7 @@ from test_house import MODULES, ROOT
 import adversaries
 import policies
 import workloads
+from experiments import looking
 from experiments.cli import app
 from zoo import builtin_tables
 
@@ -73,7 +74,7 @@ def test_the_readme_names_what_there_is():
     text = (ROOT / "README.md").read_text()
     for table in builtin_tables():
         assert f"`{table}`" in text
-    commands = {command.name for command in app.registered_commands}
+    commands = {command.name for part in (app, looking.app) for command in part.registered_commands}
     assert set(re.findall(r"^siegelab (\w+)", text, re.MULTILINE)) == commands
 
 

@@ -13,6 +13,7 @@ from experiments.cli import app
 from experiments.decode import decode, encode
 from experiments.lines import line_of, lines_of
 from experiments.loading import ScenarioError, builtin, parse_override
+from experiments.sweeping import load_study
 from policies import Edf, Greedy, LaplaceNoise, SizeOrTimeout
 from workloads import Gamma
 from zoo import load_table
@@ -253,7 +254,12 @@ def test_a_file_that_is_no_text(tmp_path):
 def test_the_built_in_files_are_valid_and_commented():
     for path in [*builtin("scenarios").values(), *builtin("studies").values()]:
         assert path.read_text().startswith("# ")
-    assert set(builtin("scenarios")) == {"quickstart", "psml"}
+        if path.parent.name == "studies":
+            load_study(str(path))
+        else:
+            load(str(path), {"workload.trace": "any.csv"} if path.stem == "psml" else {})
+    assert {"quickstart", "psml"} < set(builtin("scenarios"))
+    assert set(builtin("studies")) <= set(builtin("scenarios"))
 
 
 def test_capacity_is_where_the_busiest_group_saturates(tmp_path):

@@ -21,17 +21,17 @@ class UserClass:
 
     Attributes:
         weight: share of the accounts relative to the other classes, above 0.
-        accounts: numbers of the accounts in it; empty for those that are drawn by weight.
-        priority: class number that disciplines and admission know the accounts by, 0 the most urgent; at least 0.
         spec: what they ask for.
         items: what they send.
+        accounts: numbers of the accounts in it; empty for those that are drawn by weight.
+        priority: class number that disciplines and admission know the accounts by, 0 the most urgent; at least 0.
     """
 
     weight: float = 1.0
-    accounts: tuple[int, ...] = ()
-    priority: int = 0
     spec: SpecLaw = field(default_factory=UniformFeasible)
     items: ItemLaw = field(default_factory=UniformItems)
+    accounts: tuple[int, ...] = ()
+    priority: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:

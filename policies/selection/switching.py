@@ -15,7 +15,7 @@ from sim import AdaptiveSelection
 from sim.contracts import Choose, Pilot, View
 from zoo import Zoo
 
-LOADS = tuple(np.round(np.arange(0.05, 1.2, 0.05), 2).tolist())
+LOADS = (0.0, *np.round(np.arange(0.05, 1.2, 0.05), 2).tolist())
 PROFILE_QUERIES = 4000
 
 
@@ -112,9 +112,12 @@ def profile(seconds: tuple[float, ...], workers: int, cv: float, target: float) 
     shape = 1 / cv**2
     gaps = rng.gamma(shape, 1 / shape, PROFILE_QUERIES)
     capacity_per_s = workers * len(seconds) / seconds[-1]
-    return tuple(
-        float(np.quantile(_latencies_s((gaps / (load * capacity_per_s)).cumsum(), seconds, workers), target))
-        for load in LOADS
+    return (
+        seconds[0],
+        *(
+            float(np.quantile(_latencies_s((gaps / (load * capacity_per_s)).cumsum(), seconds, workers), target))
+            for load in LOADS[1:]
+        ),
     )
 
 

@@ -1,0 +1,196 @@
+"""The commands that look at things and run nothing of the user's: traces, zoos, scenarios, and theory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+
+from experiments.console import AsJson, one_line_errors, print_tables, progress, say
+
+app = typer.Typer()
+
+
+@app.command("trace")
+def trace_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trace file, or an archive of ServeGen's clients.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="Kind of the format; told by the content by default.")
+    ] = None,
+    window: Annotated[str | None, typer.Option(metavar="START:STOP", help="Seconds since the first row.")] = None,
+    rate_scale: Annotated[float, typer.Option(help="How many times the rate, by compressing time.")] = 1.0,
+    keep: Annotated[float, typer.Option(help="Share of the requests that is kept, by chance.")] = 1.0,
+    limit: Annotated[int | None, typer.Option(help="Most requests, the first ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write what the simulation would see: .parquet or .csv.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Interactive page; results/trace-NAME.html by default.")] = None,
+    on_error: Annotated[str, typer.Option(help="stop at the first bad row, or skip bad rows and count them.")] = "stop",
+    spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
+    seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print the statistics of a trace and write its page; --out writes what the simulation would see."""
+    from experiments import tracing
+    from experiments.results import ResultsError
+    from workloads.traces import Spread
+
+    with one_line_errors():
+        for name, value, allowed in (
+            ("on-error", on_error, ("stop", "skip")),
+            ("spread", spread, get_args(Spread)),
+        ):
+            if value not in allowed:
+                raise ResultsError(f"--{name}: found {value!r}; allowed: {', '.join(allowed)}")
+        how = cast("Spread", spread)
+        view = tracing.open_trace(file, kind, on_error).window(*_window(window))
+        if not rate_scale > 0:
+            raise ResultsError(f"--rate-scale: found {rate_scale:g}; expected a number above 0")
+        if not 0 < keep <= 1:
+            raise ResultsError(f"--keep: found {keep:g}; expected a share in (0, 1]")
+        view = view.scaled(rate_scale).thinned(keep)
+        view = view if limit is None else view.first(limit)
+        content = tracing.seen(view, seed, how)
+        if not len(content):
+            raise ResultsError(f"{file}: no request in the window; expected at least one")
+        shape, fits = tracing.statistics(content)
+        place = page or Path("results") / f"trace-{file.name.partition('.')[0]}.html"
+        if out is not None:
+            tracing.write_requests(view.requests(seed, how), out)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(tracing.trace_page(view, content, shape, fits), encoding="utf-8")
+    tables = tracing.statistics_table(view, shape, fits)
+    print_tables(tables, tracing.statistics_json(shape, fits, view) if as_json else None)
+    say(f"page: {place}", as_json)
+
+
+@app.command("validate")
+def validate_command(
+    replications: Annotated[int, typer.Option(min=2, help="Of every row.")] = 20,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    scale: Annotated[
+        float, typer.Option(min=0.001, help="How much of the ordinary number of queries is simulated.")
+    ] = 1.0,
+    only: Annotated[str | None, typer.Option(help="Only the systems whose name holds this text.")] = None,
+    out: Annotated[Path, typer.Option(help="Page with the table and a figure.")] = Path("results/validate.html"),
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compare simulated queues with theory; exit code 1 if a row is wrong. Takes some minutes."""
+    from loky import get_reusable_executor
+
+    from experiments.results import ResultsError
+    from experiments.systems import rows
+    from experiments.validating import validate, validation_json, validation_page, validation_table
+
+    with one_line_errors():
+        every = rows(scale)
+        chosen = [row for row in every if only is None or only in row.system]
+        if not chosen:
+            raise ResultsError(f"--only: found {only!r}; allowed: {', '.join(sorted({row.system for row in every}))}")
+        with progress("validate") as bar:
+            executor = get_reusable_executor(max_workers=jobs)
+            try:
+                found = validate(chosen, replications, executor, bar)
+            finally:
+                executor.shutdown(kill_workers=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(validation_page(found), encoding="utf-8")
+    print_tables([validation_table(found)], validation_json(found) if as_json else None)
+    say(found.conclusion, as_json)
+    say(f"page: {out}", as_json)
+    raise typer.Exit(0 if found.passed else 1)
+
+
+@app.command("zoo")
+def zoo_command(
+    zoo: Annotated[str, typer.Argument(metavar="ZOO", help="A CSV file, the name of a built-in table, or digits.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List the variants of a zoo: accuracy, memory, latency by batch size, and which are on the Pareto front."""
+    from analysis.report import Table, shown
+    from experiments.building import whole_zoo
+    from experiments.scenario import ZooChoice
+
+    with one_line_errors():
+        found = whole_zoo(ZooChoice(family="digits") if zoo == "digits" else ZooChoice(table=zoo))
+    entries: list[dict[str, Any]] = [
+        {
+            "model": v.model,
+            "device": v.device,
+            "accuracy": v.accuracy,
+            "memory_bytes": v.memory_bytes,
+            "latency_s": dict(zip(map(str, (1, 8, 32)), v.latency.seconds(32)[[0, 7, 31]].tolist(), strict=True)),
+            "on_front": bool(front),
+        }
+        for v, front in zip(found.variants, found.on_front, strict=True)
+    ]
+    rows = [
+        [
+            str(e["model"]),
+            str(e["device"]),
+            shown(e["accuracy"], 4),
+            shown(e["memory_bytes"] / 2**20, 1),
+            *(shown(seconds * 1e3) for seconds in e["latency_s"].values()),
+            "yes" if e["on_front"] else "",
+        ]
+        for e in entries
+    ]
+    header = ["model", "device", "accuracy", "memory (MiB)", "batch 1 (ms)", "batch 8 (ms)", "batch 32 (ms)", "front"]
+    caption = f"{found.name}: {len(found)} variants, {int(found.on_front.sum())} on the Pareto front"
+    print_tables([Table(caption, header, rows)], entries if as_json else None)
+
+
+@app.command("scenarios")
+def scenarios_command(*, as_json: AsJson = False) -> None:
+    """List the built-in scenarios and studies."""
+    from analysis.report import Table
+    from experiments.loading import builtin
+
+    entries = [
+        {"name": name, "kind": kind, "about": _first_comment(path)}
+        for kind, folder in (("scenario", "scenarios"), ("study", "studies"))
+        for name, path in sorted(builtin(folder).items())
+    ]
+    table = Table("Built in", ["name", "kind", "about"], [list(entry.values()) for entry in entries])
+    print_tables([table], entries if as_json else None)
+
+
+@app.command("init")
+def init_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; must not exist yet.")],
+    scenario: Annotated[str, typer.Option("--from", help="Built-in scenario to start from.")] = "quickstart",
+) -> None:
+    """Write a commented scenario file to start from."""
+    from experiments.loading import builtin
+    from experiments.results import ResultsError
+
+    with one_line_errors():
+        known = builtin("scenarios")
+        if scenario not in known:
+            raise ResultsError(f"--from: found {scenario!r}; allowed: {', '.join(sorted(known))}")
+        try:
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(known[scenario].read_text(encoding="utf-8"))
+        except OSError as problem:
+            raise ResultsError(f"{file}: cannot be written ({problem.strerror}); choose a new path") from None
+    typer.echo(file)
+
+
+def _window(text: str | None) -> tuple[float, float]:
+    """Read START:STOP in seconds; an empty side is open."""
+    from experiments.results import ResultsError
+
+    start, colon, stop = (text or ":").partition(":")
+    try:
+        window = float(start or 0), float(stop or "inf")
+    except ValueError:
+        window = (0.0, 0.0)
+    if not colon or not 0 <= window[0] < window[1]:
+        raise ResultsError(f"--window: found {text!r}; expected START:STOP in seconds, such as 600:1200")
+    return window
+
+
+def _first_comment(path: Path) -> str:
+    return path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
