@@ -100,7 +100,7 @@ def find_capacity(
         seeds = range(scenario.seed, scenario.seed + replications)
         runs = [executor.submit(_attainment, replace(at(value), seed=seed)) for seed in seeds]
         found = estimate([done.result() for done in runs])
-        probes.append(Probe(value, found, found.mean >= target))
+        probes.append(Probe(value, found, not found.mean < target))  # NaN where nothing was sent, and nothing missed
         return probes[-1].meets
 
     low, high = _bracket(meets, start)

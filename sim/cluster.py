@@ -75,6 +75,9 @@ class Cluster:
             plain = operator.plain and not network and not faults and all(group.plain for group in groups.values())
         self.log = QueryLog(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
         self._waiting: dict[int, Event] = {}
+        self._key = operator.discipline.keys
+        self._batch_one_s: list[float] = [*zoo.latencies_s.tolist(), 0.0]  # the last for -1: none is feasible
+        self._class_of: Callable[[int], float] = self.priority if len(arrivals.priorities) else lambda _: 0.0
         self.price = operator.pricing.price(zoo)
         self._decide()
         max_wait_s = self.log.max_latency_s * operator.slo_scale
@@ -82,7 +85,7 @@ class Cluster:
             self.log.arrived_s,
             max_wait_s,
             self._service_s(self.log.variant),
-            self.priorities(self.log.account).astype(float),
+            self._urgency(),
         )
         keys = operator.discipline.keys(Waiting(*columns))
         self._keys: Any = cells(keys)
@@ -111,6 +114,12 @@ class Cluster:
     def _service_s(self, variant: Any) -> Any:
         """Return the batch-1 time of chosen variants; 0 where none is."""
         return np.where(variant >= 0, self.zoo.latencies_s[variant], 0.0)
+
+    def _urgency(self) -> Any:
+        """Return the class of every query's account as floats, which take no memory where all are alike."""
+        if not len(self.arrivals.priorities):
+            return np.broadcast_to(0.0, self.log.capacity)
+        return self.priorities(self.log.account).astype(float)
 
     def _reads_deadlines(self, plain: bool) -> bool:  # noqa: FBT001
         operator = self.operator
@@ -165,9 +174,7 @@ class Cluster:
         decided = decision.decide(np.asarray(spec.min_accuracy), np.asarray(spec.max_latency_s))
         served_by = (float(decided[0]), float(decided[1]), int(decided[2]))
         row = self.log.add(now, account, (spec.min_accuracy, spec.max_latency_s), served_by, item=item)
-        service_s = float(self.zoo.latencies_s[served_by[2]]) if served_by[2] >= 0 else 0.0
-        waiting = Waiting(now, max_wait_s, service_s, float(self.priority(account)))
-        self._keys[row] = self.operator.discipline.keys(waiting)
+        self._keys[row] = self._key(Waiting(now, max_wait_s, self._batch_one_s[served_by[2]], self._class_of(account)))
         if self._deadline_s is not None:
             self._deadline_s[row] = now + max_wait_s
         if adaptive:

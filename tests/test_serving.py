@@ -252,19 +252,20 @@ def test_workers_must_hold_their_variants():
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("rate", [3560.0, 2310.0, 1050.0])
-def test_the_rows_are_those_of_a_hand_written_heap_loop(seed, rate):
-    """An independent loop of equal semantics gives the same rows, bit for bit."""
+@pytest.mark.parametrize("shortest", [False, True])
+def test_the_rows_are_those_of_a_hand_written_heap_loop(seed, rate, shortest):
+    """Independent loops of equal semantics give the same rows, bit for bit."""
     import engine
 
     zoo, n = engine.front_zoo(), 4000
     arrivals = engine.bursty(n, rate, seed)
-    policies = engine.operator(SizeOrTimeout(16, 0.002), EarlyDrop())
-    record = engine.simulate(zoo, arrivals, policies, None or engine.NoJitter())
+    policies = engine.shortest_queue() if shortest else engine.operator(SizeOrTimeout(16, 0.002), EarlyDrop())
+    record = engine.simulate(zoo, arrivals, policies, NoJitter())
     uniform = engine.stream(1, "selection/benign").random(n).tolist()
     columns = (arrivals.sent_s.tolist(), arrivals.min_accuracy.tolist(), arrivals.max_latency_s.tolist(), uniform)
     seconds = [[0.0, *v.latency.seconds(16).tolist()] for v in zoo.variants]
-    tables = (zoo.accuracies.tolist(), zoo.latencies_s.tolist())
-    engine.check_equal(record, engine.heap_loop(columns, tables, seconds, 8, 16, 0.002))
+    given_ = (columns, (zoo.accuracies.tolist(), zoo.latencies_s.tolist()), seconds, 8, 16)
+    engine.check_equal(record, engine.edf_loop(*given_) if shortest else engine.heap_loop(*given_, 0.002))
 
 
 small_runs = st.fixed_dictionaries(

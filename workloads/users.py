@@ -109,7 +109,7 @@ class Users:
     def priorities(self, accounts: int, seed: int) -> NDArray[np.int64]:
         """Return the priority of each account, shape (accounts,); empty where all have the most urgent."""
         of_class = np.array([part.priority for part in self._classes()])
-        return of_class[self.class_of(accounts, seed)] if of_class.any() else np.zeros(0, dtype=np.int64)
+        return of_class[self.class_of(accounts, seed)] if of_class.any() else of_class[:0]
 
     def wishes(
         self, accounts: NDArray[np.int32], zoo: Zoo, seed: int, source: str = ""
