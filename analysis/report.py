@@ -63,7 +63,9 @@ def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Fi
 
 def run_tables(summary: dict[str, Any]) -> list[Table]:
     """Return the tables of one run: the two groups of senders, the attacks, and the cluster."""
-    return [_groups(summary), *([_attacks(summary)] if summary["attacks"] else []), _workers(summary)]
+    attacks = [_attacks(summary)] if summary["attacks"] else []
+    outages = [_outages(summary)] if summary["outages"] else []
+    return [_groups(summary), *attacks, *outages, _workers(summary)]
 
 
 def shown(value: Any, digits: int = 3) -> str:
@@ -101,6 +103,15 @@ def _attacks(summary: dict[str, Any]) -> Table:
     header = ["attack", "queries", "price ($)", "time (s)", "models found", "hit rate", "target", "labels"]
     quality = ["purity", "fidelity", "accuracy", "relative accuracy"]
     return Table("Attacks; fidelity and accuracy of the clone on held-out items", [*header, *quality], rows)
+
+
+def _outages(summary: dict[str, Any]) -> Table:
+    rows = [
+        [o["name"], o["kind"], o["target"], *(shown(o[key], 2) for key in ("start_s", "end_s", "recovery_s"))]
+        for o in summary["outages"]
+    ]
+    header = ["fault", "kind", "struck", "from (s)", "to (s)", "attainment back after (s)"]
+    return Table("Outages; benign users have recovered at 95 % of the attainment before", header, rows)
 
 
 def _workers(summary: dict[str, Any]) -> Table:

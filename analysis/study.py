@@ -53,6 +53,13 @@ class Cell:
         """Return a metric of each replication; see ``METRICS``."""
         return [METRICS[metric](summary) for summary in self.summaries]
 
+    def shown(self, metric: str) -> str:
+        """Return a metric as tables show it: its estimate, or how many of the runs it holds for."""
+        if metric in COUNTED:
+            values = self.values(metric)
+            return f"{sum(value or 0 for value in values):.0f} of {len(values)}"
+        return str(self.estimate(metric))
+
     def estimate(self, metric: str) -> Estimate:
         """Return the mean of a metric over the replications, with its 95 % interval."""
         return estimate(self.values(metric))
@@ -131,6 +138,26 @@ METRICS = {
 }
 """How to read each metric of a study's table from a run's summary; shares, or units where the name says so."""
 
+COUNTED = {"collapsed"}
+"""Metrics that hold for a run or not: they are counted, and have no interval of Student's."""
+
+SHARES = {
+    "goodput",
+    "spec_goodput",
+    "slo_attainment",
+    "slo_violation_rate",
+    "effective_accuracy",
+    "accuracy_in_time",
+    "jain_index",
+    "collapsed",
+    "attacker_attainment",
+    "models_found",
+    "hit_rate",
+    "fidelity",
+    "accuracy",
+}
+"""Metrics that lie in [0, 1]."""
+
 COLUMNS = {
     "goodput": "benign goodput",
     "spec_goodput": "benign spec goodput",
@@ -140,7 +167,7 @@ COLUMNS = {
     "effective_accuracy": "effective accuracy",
     "accuracy_in_time": "accuracy in time",
     "jain_index": "Jain's index",
-    "collapsed": "collapsed runs (share)",
+    "collapsed": "collapsed runs",
     "mean_batch": "mean batch",
     "attacker_attainment": "attacker's SLO attainment",
     "p50_ms": "p50 (ms)",

@@ -107,7 +107,7 @@ def study_table(study: Study, folder: StudyFolder) -> Table:
             f"{cell.settings[path]:g}" if isinstance(cell.settings[path], float) else str(cell.settings[path])
             for path in paths
         ]
-        rows.append([*settings, *(str(cell.estimate(metric)) for metric in study.metrics)])
+        rows.append([*settings, *(cell.shown(metric) for metric in study.metrics)])
     caption = (
         f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
     )

@@ -17,7 +17,7 @@ from sim.contracts import (
     Selection,
 )
 from sim.faults import Crash, Fault, FrontendRestart, LinkLoss, SlowDown
-from sim.jitter import ExponentialJitter, LognormalJitter, NoJitter
+from sim.jitter import EmpiricalJitter, ExponentialJitter, LognormalJitter, NoJitter
 from sim.lifecycle import OUTCOMES, LifecycleError
 from sim.memory import Swapping
 from sim.network import Link, Network
@@ -39,6 +39,7 @@ __all__ = [
     "NoJitter",
     "ExponentialJitter",
     "LognormalJitter",
+    "EmpiricalJitter",
     "Client",
     "Answer",
     "Spec",

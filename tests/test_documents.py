@@ -14,8 +14,9 @@ from test_house import MODULES, ROOT
 import adversaries
 import policies
 import workloads
-from experiments import looking
+from experiments import load, looking, run
 from experiments.cli import app
+from sim import Crash, Defense, FrontendRestart, LinkLoss, SlowDown
 from zoo import builtin_tables
 
 PAGES = {path.name: path for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]}
@@ -35,7 +36,12 @@ def test_the_blocks_of_a_page_run_one_after_the_other(name, capsys, tmp_path, mo
 
 
 def test_there_are_blocks_to_run():
-    assert {name for name, blocks in BLOCKS.items() if blocks} == {"README.md", "CONTRIBUTING.md", "workloads.md"}
+    assert {name for name, blocks in BLOCKS.items() if blocks} == {
+        "README.md",
+        "CONTRIBUTING.md",
+        "policies.md",
+        "workloads.md",
+    }
 
 
 def test_the_guide_shows_every_process_and_format():
@@ -49,6 +55,27 @@ def test_the_guide_shows_every_process_and_format():
     for name, part in exported.items():
         if isinstance(part, type) and issubclass(part, ArrivalProcess):
             assert f"    {name}(" in text
+
+
+def test_the_guide_lists_every_policy():
+    text = PAGES["policies.md"].read_text()
+    parts = [getattr(policies, name) for name in policies.__all__]
+    listed = [part.kind for part in parts if not issubclass(part, Defense)]
+    assert [kind for kind in listed if f"`{kind}`" not in text] == []
+    assert [part.kind for part in (Crash, SlowDown, LinkLoss, FrontendRestart) if part.kind not in text] == []
+
+
+def test_the_toml_of_the_guide_is_a_scenario(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", PAGES["policies.md"].read_text(), re.DOTALL)
+    table = (ROOT / "zoo" / "tables" / "six-steps.csv").as_posix()
+    rest = (
+        f'name = "x"\n[run]\nduration_s = 80.0\n[zoo]\ntable = "{table}"\n[workload]\n'
+        'arrivals = { kind = "poisson", rate = 20.0 }\n'
+    )
+    (tmp_path / "x.toml").write_text(rest + block)
+    summary = run(load(str(tmp_path / "x.toml"), {"seed": 3})).summary
+    assert summary.outages[0].target == "gpu-0"
+    assert summary.benign.latency_s["p50"] > 0.005
 
 
 def test_the_pictures_of_the_guides_are_there():

@@ -36,7 +36,17 @@ from policies import (
     StaleShortestQueue,
     StaticPriority,
 )
-from sim import OUTCOMES, Cluster, ExponentialJitter, LognormalJitter, NoJitter, Spec, WorkerGroup, placed
+from sim import (
+    OUTCOMES,
+    Cluster,
+    EmpiricalJitter,
+    ExponentialJitter,
+    LognormalJitter,
+    NoJitter,
+    Spec,
+    WorkerGroup,
+    placed,
+)
 from zoo import LatencyProfile, Variant, Zoo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -234,12 +244,16 @@ def test_jitter_has_its_law():
     zoo = one_variant(0.001)
     for jitter, law in (
         (ExponentialJitter(), stats.expon(scale=0.001)),
+        (EmpiricalJitter((1.0, 3.0)), stats.uniform(0.0005, 0.001)),
         (LognormalJitter(cv=0.5), stats.lognorm(np.sqrt(np.log(1.25)), scale=0.001 / np.sqrt(1.25))),
     ):
         record = simulate(zoo, queries(np.arange(n) * 1.0), jitter=jitter)
         assert stats.kstest(record.finished_s - record.started_s, law.cdf).pvalue > 1e-3
     with pytest.raises(ValueError, match="cv must be above 0"):
         LognormalJitter(cv=0.0)
+    for wrong in ((1.0,), (2.0, 1.0), (0.0, 1.0), (1.0, float("inf")), (1.0, float("nan"))):
+        with pytest.raises(ValueError, match="quantiles must be at least two times above 0"):
+            EmpiricalJitter(wrong)
 
 
 def test_workers_must_hold_their_variants():

@@ -1,7 +1,7 @@
 """What is served: model variants, latency profiles, the Pareto front, feasible sets and answer tables."""
 
 from zoo.answers import AnswerTable, DataSet
-from zoo.latency import LatencyProfile, affine_law
+from zoo.latency import LatencyProfile, affine_law, floored_law
 from zoo.pareto import FeasibleSets, pareto_front
 from zoo.table import ZooError, builtin_tables, load_table, read_zoo, write_zoo
 from zoo.variants import Variant, Zoo
@@ -15,6 +15,7 @@ __all__ = [
     "Zoo",
     "ZooError",
     "affine_law",
+    "floored_law",
     "builtin_tables",
     "load_table",
     "pareto_front",

@@ -89,3 +89,19 @@ def affine_law(batch_one_s: float, fixed_share: float, batch_sizes: tuple[int, .
     """
     times = tuple(batch_one_s * (fixed_share + (1 - fixed_share) * size) for size in batch_sizes)
     return LatencyProfile(batch_sizes, times)
+
+
+def floored_law(floor_s: float, fixed_s: float, per_query_s: float, largest: int = 256) -> LatencyProfile:
+    """Build the profile ``t(b) = max(floor, fixed + per_query * b)``: small batches cost no less than the floor.
+
+    Args:
+        floor_s: seconds that any batch takes at least, such as the launch of kernels; at least 0.
+        fixed_s: seconds that do not grow with the batch, at least 0.
+        per_query_s: seconds that each query adds, above 0.
+        largest: size up to which the law is tabulated; beyond it the profile goes on linearly.
+
+    >>> floored_law(0.5, 0.125, 0.125).seconds(5).tolist()
+    [0.5, 0.5, 0.5, 0.625, 0.75]
+    """
+    sizes = tuple(range(1, largest + 1))
+    return LatencyProfile(sizes, tuple(max(floor_s, fixed_s + per_query_s * size) for size in sizes))
