@@ -210,7 +210,8 @@ def ciw_shortest():
     """Return eight single servers behind a node that takes no time, from which customers join the shortest queue."""
     import ciw
 
-    shortest = ciw.routing.JoinShortestQueue(destinations=list(range(2, 10)))
+    # What Ciw calls load balancing counts those in service too, as joining the shortest queue does here.
+    shortest = ciw.routing.LoadBalancing(destinations=list(range(2, 10)))
     return ciw.create_network(
         arrival_distributions=[ciw.dists.Exponential(6.4), *[None] * 8],
         service_distributions=[ciw.dists.Deterministic(0.0), *[ciw.dists.Exponential(1.0)] * 8],

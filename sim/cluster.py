@@ -72,7 +72,14 @@ class Cluster:
         if isinstance(operator.selection, DispatchSelection) and any(group.swapping for group in groups.values()):
             raise ValueError(f"swapping does not go with {operator.selection.kind}, whose variants share their weights")
         if plain is None:
-            plain = operator.plain and not network and not faults and all(group.plain for group in groups.values())
+            alike = placements is None or not operator.routing.late_binding
+            plain = (
+                alike
+                and operator.plain
+                and not network
+                and not faults
+                and all(group.plain for group in groups.values())
+            )
         self.log = QueryLog(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
         self._waiting: dict[int, Event] = {}
         self._key = operator.discipline.keys

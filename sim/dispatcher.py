@@ -115,19 +115,25 @@ class Dispatcher:
         Where a machine is free it is served with what waits; else it waits for the batch that ends first and for what
         waits before it, in full batches, and then runs in a batch that others will have filled.
         """
-        machines = [machine for machine in self.machines if machine.up]
+        machines = [machine for machine in self.machines if machine.serving]
         if not machines:
             return math.inf
-        seconds, most, waiting = machines[0].seconds, self.orders.batching.max_batch, self.waiting(variant)
+        most = self.orders.batching.max_batch
+        waiting = self.waiting(0 if self.orders.fit is not None else variant)
+        seconds = self._table(variant)
         residual_s = min(machine.residual_s() for machine in machines)
         if residual_s == 0:
-            return seconds[variant][min(waiting + 1, most)]
-        before_s = waiting // most * seconds[variant][most]
+            return seconds[min(waiting + 1, most)]
+        before_s = waiting // most * seconds[most]
         for other, queue in self._nonempty.items():
             if other != variant and self.orders.fit is None:
                 full, rest = divmod(len(queue), most)
-                before_s += full * seconds[other][most] + (seconds[other][rest] if rest else 0.0)
-        return residual_s + before_s / len(machines) + seconds[variant][most]
+                before_s += full * self._table(other)[most] + (self._table(other)[rest] if rest else 0.0)
+        return residual_s + before_s / len(machines) + seconds[most]
+
+    def _table(self, variant: int) -> Sequence[float]:
+        """Return the time of a batch of a variant by its size, on the first machine that has it."""
+        return next(machine.seconds[variant] for machine in self.machines if machine.seconds[variant])
 
     # --- the path of a query -----------------------------------------------------------------------------------------
 

@@ -316,8 +316,14 @@ class Fleet:
         """End a query without an answer, and tell its client."""
         self._votes.pop(row, None)
         self._forget(row)
-        self.ledger.end(row, outcome, self.env.now)
-        if row >= self.ledger.open_loop:
+        found = None if self.topology is None else self.frontends.nearest(self._region_of(row))
+        told_s = self.env.now + (found[0] if found else 0.0)
+        self.ledger.end(row, outcome, told_s)
+        if row < self.ledger.open_loop:
+            return
+        if found:
+            self.env.call_at(told_s, lambda: self.cluster.tell(row, OUTCOMES[outcome]))
+        else:
             self.cluster.tell(row, OUTCOMES[outcome])
 
     # --- another way -------------------------------------------------------------------------------------------------

@@ -277,7 +277,7 @@ schedules = st.fixed_dictionaries(
                 LeastLoadedFeasible(),
                 Infaas(overloaded=2),
                 SlackFit(4),
-                MajorityEnsemble(3),
+                *[MajorityEnsemble(3)] * 3,
             ]
         ),
         "discipline": st.sampled_from([Fifo(), Edf(), PreemptivePriority(), Vtc((1.0, 2.0)), DeficitRoundRobin()]),
@@ -358,7 +358,7 @@ def test_everything_happens_sometimes():
     reached: set[str] = set()
     steps: set[tuple[str, str]] = set()
 
-    @settings(max_examples=400, deadline=None, derandomize=True)
+    @settings(max_examples=600, deadline=None, derandomize=True)
     @given(schedules, st.integers(0, 2**32 - 1))
     def fuzz(run, seed):
         check_run(run, seed, reached, steps)
@@ -444,3 +444,10 @@ def watch(patch, down, steps):
     patch.setattr(Machine, "crash", noted_crash)
     patch.setattr(Machine, "repair", noted_repair)
     patch.setattr(DeviceMemory, "load", checked_load)
+
+
+def test_a_refusal_travels_back_too():
+    arrivals = queries([0.0], accuracy=0.99)
+    record = finished(cluster(one_variant(), arrivals, network=NETWORK, frontends=2))
+    assert outcomes(record) == ["infeasible"]
+    assert record.delivered_s.tolist() == pytest.approx([0.02])

@@ -45,6 +45,7 @@ from policies import (
     Replication,
     RoundRobin,
     ScheduledScaling,
+    SharedQueue,
     ShortestJobFirst,
     SizeOrTimeout,
     SlackFit,
@@ -755,3 +756,18 @@ def test_a_placement_is_kept_to():
     )
     built.settle()
     assert built.record().worker.tolist() == [0, 1, 2]
+
+
+def test_a_shared_queue_serves_each_variant_where_it_is_placed():
+    built = cluster(
+        three_models(),
+        queries([0.0, 0.0, 0.0, 0.1], [0.55, 0.65, 0.75, 0.75], 9.0),
+        3,
+        placements=[(0,), (1,), (2,)],
+        selection=FastestFeasible(),
+        routing=SharedQueue(),
+        admission=PredictedLateness(),
+        batching=OneAtATime(),
+    )
+    built.settle()
+    assert built.record().worker.tolist() == [0, 1, 2, 2]
