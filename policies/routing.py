@@ -81,10 +81,9 @@ class PowerOfD(Routing):
             best, fewest = host[0], math.inf
             while len(seen) < min(d, len(host)):
                 number = int(draw() * len(host))
-                if number not in seen:
-                    seen.add(number)
-                    if host[number].load < fewest:
-                        best, fewest = host[number], host[number].load
+                seen.add(number)
+                if host[number].load < fewest:
+                    best, fewest = host[number], host[number].load
             return best
 
         return route
