@@ -1,12 +1,14 @@
 """Faults: what happens to queries when workers, links and frontends fail, by table and over random schedules."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import pytest
 from conftest import cluster, front_zoo, one_variant, queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from policies import (
     Affinity,
@@ -49,6 +51,7 @@ from sim import (
     LinkLoss,
     Network,
     NoJitter,
+    Routing,
     SlowDown,
     Spec,
     Swapping,
@@ -129,6 +132,39 @@ def test_a_hedged_query_takes_the_first_answer():
     assert record.worker.tolist() == [1]
     # The slow copy ended too, and changed nothing.
     assert [place.load for place in built.fleet.dispatchers] == [0, 0]
+
+
+@dataclass(frozen=True)
+class FirstAlone(Routing):
+    """Send the first query to the first host, and all others to the second."""
+
+    kind = "first-alone"
+
+    def router(self, hosts, rng, clock):
+        places = iter([hosts[0][0]])
+        return lambda variant: next(places, hosts[0][1])
+
+
+def test_a_copy_goes_to_another_place_even_if_that_holds_more():
+    faults = {"slow": SlowDown(at_s=(0.0,), for_s=50.0, speed=0.1, workers=("gpu-0",))}
+    arrivals = queries([0.1, 1.0, 1.1, 1.2])
+    built = cluster(one_variant(), arrivals, 2, routing=FirstAlone(), faults=faults, hedge_after_s=1.5)
+    assert finished(built).delivered_s[0] == pytest.approx(5.0)  # behind the three others
+
+
+def test_a_worker_that_comes_back_has_to_load_again():
+    zoo = Zoo("big", (replace(one_variant().variants[0], memory_bytes=2.0**30),))
+    built = cluster(zoo, queries([0.0, 5.0]), swapping=Swapping(0.5, 0.25), memory_gib=1.0, faults=crash((2.0,), 1.0))
+    assert finished(built).started_s.tolist() == pytest.approx([0.0, 7.25])
+
+
+def test_the_times_of_faults_follow_their_laws():
+    times = np.array(list(islice(Crash(mtbf_s=3.0, mttr_s=0.5).times(np.random.default_rng(1)), 4000)))
+    for column, mean in ((0, 3.0), (1, 0.5)):
+        assert stats.kstest(times[:, column], stats.expon(scale=mean).cdf).pvalue > 1e-3
+    lasting = list(islice(Crash(mtbf_s=3.0, for_s=2.0).times(np.random.default_rng(1)), 9))
+    assert {lasts_s for _, lasts_s in lasting} == {2.0}
+    assert list(Crash(at_s=(1.0, 5.0), for_s=2.0).times(np.random.default_rng(1))) == [(1.0, 2.0), (2.0, 2.0)]
 
 
 def test_a_hedged_query_survives_the_loss_of_one_copy():
