@@ -28,22 +28,19 @@ from policies.routing import (
     StaleShortestQueue,
 )
 from policies.scaling import InfaasScaling, ScheduledScaling, TargetUtilization
-from policies.selection import (
-    AccuracyScaling,
+from policies.selection.adaptive import Infaas, LeastLoadedFeasible
+from policies.selection.at_dispatch import LargestBatch, MostAccurateInTime, SlackFit
+from policies.selection.by_spec import (
     CheapestFeasible,
     FastestFeasible,
-    Infaas,
-    LargestBatch,
-    LeastLoadedFeasible,
-    MajorityEnsemble,
     MdInference,
-    ModelSwitching,
     MostAccurateFeasible,
-    MostAccurateInTime,
     RandomFeasible,
-    SlackFit,
     StaticVariant,
 )
+from policies.selection.ensemble import MajorityEnsemble
+from policies.selection.proteus import AccuracyScaling
+from policies.selection.switching import ModelSwitching
 
 __all__ = [
     "RandomFeasible",
