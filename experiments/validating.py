@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from analysis.figures import BLUE, GREY, RED, finished
 from analysis.intervals import Estimate, estimate
-from analysis.report import Table, page, shown
+from analysis.report import Table, page
 from experiments.running import Progress, run
 from experiments.systems import Row
 
@@ -182,14 +182,14 @@ def validation_table(found: Validation) -> Table:
 
 def _table_row(verdict: Verdict) -> list[str]:
     row, identity = verdict.row, verdict.row.kind == "identity"
-    theory = "0" if identity else ("≤ " if row.kind == "bound" else "") + shown(row.theory, 5)
+    theory = "0" if identity else ("≤ " if row.kind == "bound" else "") + f"{row.theory:.4g}"
     return [
         row.system,
         f"{row.load:g}",
         row.quantity,
         theory,
-        f"{max(verdict.values):.1g}" if identity else shown(verdict.estimate.mean, 5),
-        "" if identity else shown(verdict.estimate.half_width, 5),
+        f"{max(verdict.values):.1g}" if identity else f"{verdict.estimate.mean:.4g}",
+        "" if identity else f"{verdict.estimate.half_width:.2g}",
         "" if identity else f"{verdict.relative_half_width:.1%}",
         "" if identity else f"{verdict.deviation:+.2f}",
         str(len(verdict.values)),
