@@ -4,8 +4,9 @@ from adversaries.campaign import Campaign
 from adversaries.clone import CloneRecipe, train_clone
 from adversaries.contract import Adversary, Budget, Notes
 from adversaries.extraction import FingerprintThenExtract, NaiveExtraction, OracleExtraction, knockoff_random
-from adversaries.fingerprint import FingerprintOnly, Grid, most_accurate_first
+from adversaries.fingerprint import FingerprintOnly
 from adversaries.probing import ProbeStream
+from adversaries.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
 
 __all__ = [
     "Adversary",
@@ -18,7 +19,11 @@ __all__ = [
     "NaiveExtraction",
     "OracleExtraction",
     "Grid",
-    "most_accurate_first",
+    "Search",
+    "MostAccurateFirst",
+    "BestUnderBound",
+    "Sharing",
+    "Voting",
     "knockoff_random",
     "CloneRecipe",
     "train_clone",

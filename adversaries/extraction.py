@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.contract import Adversary, Notes, Process, pick
-from adversaries.fingerprint import Grid, most_accurate_first
+from adversaries.search import Grid, MostAccurateFirst, Search, feasible
 from sim import BudgetExhausted, Client, Spec
 
 
@@ -42,6 +43,7 @@ class FingerprintThenExtract(Adversary):
 
     Attributes:
         grid: resolution and cap of the fingerprint.
+        search: how to search for the models.
         fingerprint_share: largest share of the budget that fingerprinting may use, in (0, 1]. Ours: under noise the
             search may otherwise never end.
     """
@@ -49,6 +51,7 @@ class FingerprintThenExtract(Adversary):
     kind = "fingerprint-then-extract"
 
     grid: Grid = field(default_factory=Grid)
+    search: Search = field(default_factory=MostAccurateFirst)
     fingerprint_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -67,7 +70,7 @@ class FingerprintThenExtract(Adversary):
         client.budget = round(whole * self.fingerprint_share)
         notes.begin("fingerprint", client)
         with suppress(BudgetExhausted):  # it goes on with what it has found
-            yield from most_accurate_first(client, self.grid, notes.specs)
+            yield from self.search.search(partial(feasible, client), self.grid, notes.specs)
         client.budget = whole
         yield from knockoff_random(client, self._chosen(notes.specs), notes, pool, rng)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from adversaries import Adversary, CloneRecipe
+from adversaries import Adversary, CloneRecipe, Grid, Search
 from experiments.decode import decode, encode
 from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
 from policies import Fifo
@@ -32,6 +32,7 @@ from sim import (
     Scaling,
     Selection,
     Shelf,
+    Spec,
 )
 from sim.contracts import Candidate, Choose, Part, Waiting
 from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
@@ -303,6 +304,26 @@ def _check_item_law(part: ItemLaw) -> None:
     assert bare.tolist() == [-1] * 3, f"{name} must send -1 where there is no data set"
 
 
+def _check_search(part: Search) -> None:
+    """Let a search ask a front that never errs: what it finds are feasible specs, each with the best model alone."""
+    zoo = example_zoo()
+    grid = Grid()
+    asked: list[Spec] = []
+    found: list[Spec] = []
+
+    def ask(spec: Spec) -> Any:
+        asked.append(spec)
+        return bool(zoo.feasible.of(spec.min_accuracy, spec.max_latency_s))
+        yield
+
+    for _ in part.search(ask, grid, found):
+        raise AssertionError(f"{type(part).__name__} waits for something other than its questions")
+    assert found, f"{type(part).__name__} finds nothing"
+    for spec in found:
+        assert len(zoo.feasible.of(spec.min_accuracy, spec.max_latency_s)) == 1, f"{spec} selects more than one model"
+    assert len(asked) < 1000, f"{type(part).__name__} asks {len(asked)} times for four models"
+
+
 def _check_adversary(part: Adversary) -> None:
     name = type(part).__name__
     limited = dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=60), start_s=0.5)
@@ -338,4 +359,5 @@ _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     ItemLaw: _check_item_law,
     Population: _check_population,
     Adversary: _check_adversary,
+    Search: _check_search,
 }

@@ -1,5 +1,7 @@
 """Fingerprinting and extraction: on an idle cluster, under load, under noise, and within their budgets."""
 
+import math
+
 import numpy as np
 import pytest
 from conftest import cluster, front_zoo, queries
@@ -7,16 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adversaries import (
+    BestUnderBound,
     Budget,
     Campaign,
     CloneRecipe,
     FingerprintOnly,
     FingerprintThenExtract,
     Grid,
+    MostAccurateFirst,
     NaiveExtraction,
     OracleExtraction,
+    Sharing,
+    Voting,
 )
 from adversaries.contract import pick
+from analysis import estimate
 from experiments.example_run import example_zoo
 from policies import EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise
 from sim import NOISE, BudgetExhausted, Spec
@@ -46,6 +53,94 @@ def test_an_idle_cluster_without_noise_gives_away_all_twelve_models(table):
     assert [len(zoo.feasible.of(*spec)) for spec in found.specs] == [1] * 12
     accuracies = [accuracy for accuracy, _ in found.specs]
     assert accuracies == sorted(accuracies, reverse=True)
+
+
+@pytest.mark.parametrize("table", ["psml-cifar10", "psml-svhn"])
+def test_sharing_finds_them_in_fewer_queries(table):
+    zoo = load_table(table)
+    plain, _ = attack(zoo, FingerprintOnly())
+    judged, _ = attack(zoo, FingerprintOnly(search=Sharing()))
+    found = judged.fingerprint
+    assert (found.models_found, found.models_total) == (12, 12)
+    assert found.queries <= 155
+    assert found.queries < plain.fingerprint.queries
+    assert found.specs == plain.fingerprint.specs
+
+
+def test_the_best_model_under_a_bound_takes_eight_queries():
+    for bound_s, best in ((0.1, "densenet161"), (0.01, "resnet50"), (0.005, "mobilenet_v3_small")):
+        zoo = load_table("psml-cifar10")
+        judged, _ = attack(zoo, FingerprintOnly(grid=Grid(latency_cap_s=bound_s), search=BestUnderBound()))
+        (spec,) = judged.fingerprint.specs
+        assert [zoo.variants[v].model for v in zoo.feasible.of(*spec)] == [best]
+        assert judged.fingerprint.queries <= 8
+
+
+def asks_of(search, corners):
+    """Search a front of grid points (accuracy, latency in steps) without a cluster; return the count and the specs."""
+    asked, found = [], []
+
+    def ask(spec):
+        asked.append(spec)
+        accuracy, latency = round(spec.min_accuracy * 100), round(spec.max_latency_s * 1e4)
+        return any(a >= accuracy and l <= latency for a, l in corners)
+        yield
+
+    assert list(search.search(ask, Grid(), found)) == []
+    return len(asked), [(round(s.min_accuracy * 100), round(s.max_latency_s * 1e4)) for s in found]
+
+
+def random_fronts(n, models=12):
+    rng = np.random.default_rng(20_240)
+    for _ in range(n):
+        accuracies, latencies = (np.sort(rng.choice(top, models, replace=False)) + 1 for top in (99, 1000))
+        yield list(zip(accuracies.tolist(), latencies.tolist(), strict=True))
+
+
+def test_searches_against_the_bound_of_information():
+    """Twelve points on this grid take 140.6 bits on average, one an answer; over 200 fronts, with intervals.
+
+    An accuracy of 1 is left out of the fronts: the plain search takes it for infeasible.
+    """
+    bound = math.log2(math.comb(100, 12)) + math.log2(math.comb(1000, 12))
+    assert bound == pytest.approx(140.6, abs=0.05)
+    counts = {}
+    for search in (MostAccurateFirst(), Sharing()):
+        counts[search.kind] = []
+        for front in random_fronts(200):
+            count, found = asks_of(search, front)
+            assert found == sorted(front, reverse=True)
+            counts[search.kind].append(count)
+    plain, sharing = counts.values()
+    saved = estimate([float(a - b) for a, b in zip(plain, sharing, strict=True)])
+    assert saved.mean - saved.half_width > 20
+    assert bound < np.mean(sharing) < bound + 25
+
+
+def test_votes_see_through_noise():
+    """On a zoo of five, with noise that hides most models from single questions, votes find more: ten seeds."""
+    zoo = example_zoo()
+    found = {}
+    for search in (MostAccurateFirst(), Voting(likely=0.7, error=0.02, most=60)):
+        found[search.kind] = []
+        for seed in range(10):
+            adversary = FingerprintOnly(budget=Budget(6000), search=search)
+            built = cluster(
+                zoo, queries([]), closed_loop=6000, seed=seed, defenses={"noise": LaplaceNoise(0.02)}, slo_scale=100.0
+            )
+            campaign = Campaign("thief", adversary, 7, zoo, seed)
+            campaign.launch(built)
+            built.env.run(until=500.0)
+            found[search.kind].append(campaign.judge(built.record(), RECIPE).fingerprint.models_found)
+    more = estimate([float(b - a) for a, b in zip(*found.values(), strict=True)])
+    assert more.mean - more.half_width > 0
+
+
+@pytest.mark.parametrize(("likely", "error", "lead"), [(0.75, 0.05, 3), (0.9, 0.05, 2), (0.6, 0.01, 12)])
+def test_a_vote_ends_when_it_is_sure(likely, error, lead):
+    count, _ = asks_of(Voting(BestUnderBound(), likely, error, most=99), [(50, 10)])
+    single, _ = asks_of(BestUnderBound(), [(50, 10)])
+    assert count == lead * single
 
 
 def test_a_coarse_grid_merges_models_less_than_a_step_apart():
