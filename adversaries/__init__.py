@@ -7,6 +7,7 @@ from adversaries.extraction import FingerprintThenExtract, NaiveExtraction, Orac
 from adversaries.fingerprint import FingerprintOnly
 from adversaries.probing import ProbeStream
 from adversaries.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
+from adversaries.sybils import Sybils
 
 __all__ = [
     "Adversary",
@@ -20,6 +21,7 @@ __all__ = [
     "OracleExtraction",
     "Grid",
     "Search",
+    "Sybils",
     "MostAccurateFirst",
     "BestUnderBound",
     "Sharing",

@@ -29,12 +29,12 @@ ANSWERED = OUTCOMES.index("answered")
 
 @dataclass
 class Campaign:
-    """Run one adversary under one account.
+    """Run one adversary under its accounts.
 
     Attributes:
         name: as the scenario names it; its random streams carry it.
         adversary: what it does.
-        account: number of its account.
+        account: number of its first account; further ones follow.
         zoo: the placed variants: the truth that the judge reads, and never the attack.
         seed: of the run.
         notes: what the attack took down.
@@ -47,12 +47,19 @@ class Campaign:
     seed: int
     notes: Notes = field(default_factory=Notes)
 
+    @property
+    def accounts(self) -> range:
+        """Numbers of its accounts."""
+        return range(self.account, self.account + self.adversary.sybils.accounts)
+
     def launch(self, cluster: Cluster) -> None:
         """Start the attack in a cluster, before it runs; one that would begin after the cluster closes never does."""
         if self.adversary.start_s >= cluster.closes_s:
             return
         pinned = self.target_model() if self.adversary.needs_oracle else None
-        client = cluster.client(self.name, self.account, self.adversary.budget.queries, pinned)
+        sender = self.adversary.sybils.chooser(self.accounts, stream(self.seed, f"sybils/{self.name}"))
+        account = sender if len(self.accounts) > 1 else self.account
+        client = cluster.client(self.name, account, self.adversary.budget.queries, pinned)
         cluster.env.process(self._process(client))
 
     def _process(self, client: Client) -> Process:
@@ -72,7 +79,7 @@ class Campaign:
 
     def judge(self, record: RunRecord, recipe: CloneRecipe) -> AttackRecord:
         """Say what the attack achieved, from its notes and from the truth in the run's record."""
-        rows = np.flatnonzero(record.account == self.account)
+        rows = np.flatnonzero(np.isin(record.account, self.accounts))
         phases = self._phases(record, rows)
         extracting = [p for p in phases if p.name == "extract"]
         asked = np.concatenate([rows[:0], *(rows[p.first_query : p.first_query + p.queries] for p in extracting)])
@@ -82,7 +89,7 @@ class Campaign:
         return AttackRecord(
             name=self.name,
             kind=self.adversary.kind,
-            accounts=(self.account,),
+            accounts=tuple(self.accounts),
             queries=tuple(rows.tolist()),
             phases=phases,
             fingerprint=self._fingerprint(phases, _share(hits)),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from adversaries.sybils import Sybils
 from sim import Answer, Client, Spec
 from sim.contracts import Part
 
@@ -65,6 +66,7 @@ class Adversary(Part):
     Attributes:
         start_s: when the attack starts, seconds, at least 0.
         budget: what it may spend.
+        sybils: the accounts that it spreads its queries over.
         target: which model of the front it wants: the most accurate within ``latency_bound_s``, the one in the middle
             of those (by latency), or the fastest.
         latency_bound_s: slowest model it could use, seconds, above 0.
@@ -75,6 +77,7 @@ class Adversary(Part):
 
     start_s: float = 0.0
     budget: Budget = field(default_factory=Budget)
+    sybils: Sybils = field(default_factory=Sybils)
     target: Target = "most-accurate"
     latency_bound_s: float = 0.1
 

@@ -235,7 +235,7 @@ def full_path(rounds):
         def whole():
             experiment = build(scenario)
             _simulate(experiment, lambda _: None)
-            accounts = {c.account: c.name for c in experiment.campaigns}
+            accounts = {account: c.name for c in experiment.campaigns for account in c.accounts}
             record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=accounts)
             attacks = [c.judge(record, scenario.clone) for c in experiment.campaigns]
             summarize(record, attacks, [DefenseSummary("spec_noise", "laplace")], scenario.name, scenario.seed)

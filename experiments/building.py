@@ -79,10 +79,7 @@ def build(scenario: Scenario) -> Experiment:
     last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
     accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
     cluster.closes_s = last_arrival_s if duration_s is None else math.inf
-    campaigns = tuple(
-        Campaign(name, adversary, accounts + users.count + number, served, scenario.seed)
-        for number, (name, adversary) in enumerate(scenario.adversary.items())
-    )
+    campaigns = _campaigns(scenario, served, accounts + users.count)
     for number in range(users.count):
         name = f"user/{number}"
         client = cluster.client(name, accounts + number, users.max_queries)
@@ -90,6 +87,15 @@ def build(scenario: Scenario) -> Experiment:
     for campaign in campaigns:
         campaign.launch(cluster)
     return Experiment(scenario, cluster, campaigns, last_arrival_s)
+
+
+def _campaigns(scenario: Scenario, zoo: Zoo, first: int) -> tuple[Campaign, ...]:
+    """Give each adversary its accounts, which are numbered from ``first``."""
+    campaigns = []
+    for name, adversary in scenario.adversary.items():
+        campaigns.append(Campaign(name, adversary, first, zoo, scenario.seed))
+        first += adversary.sybils.accounts
+    return tuple(campaigns)
 
 
 def build_zoo(scenario: Scenario) -> Zoo:

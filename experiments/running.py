@@ -69,7 +69,7 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     timings["build"] = clock()
     _simulate(experiment, progress or _ignore)
     timings["simulate"] = clock()
-    attackers = {campaign.account: campaign.name for campaign in experiment.campaigns}
+    attackers = {account: campaign.name for campaign in experiment.campaigns for account in campaign.accounts}
     record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=attackers)
     if scenario.run.duration_s is None and len(record.delivered_s):
         end_s = float(np.nanmax(record.delivered_s))

@@ -65,17 +65,15 @@ class BudgetExhausted(Exception):  # noqa: N818 -- the end of an attack, not a f
 
 
 class Client:
-    """Send queries in the name of one account, within a budget.
+    """Send queries within a budget, in the name of one account or of several.
 
     Args:
         cluster: the service.
-        account: number of the account.
         budget: how many queries it may send, at least 0.
-        submit: takes a spec and an item and returns the event of the outcome.
+        submit: takes an item and a spec and returns the event of the outcome.
     """
 
-    def __init__(self, cluster: Cluster, account: int, budget: int, submit: Callable[[int, Spec], Event]) -> None:
-        self.account = account
+    def __init__(self, cluster: Cluster, budget: int, submit: Callable[[int, Spec], Event]) -> None:
         self.budget = budget
         self.sent = 0
         self._cluster = cluster

@@ -158,12 +158,14 @@ class Cluster:
 
     # --- closed loop -------------------------------------------------------------------------------------------------
 
-    def client(self, name: str, account: int, budget: int, pinned_model: str | None = None) -> Client:
+    def client(
+        self, name: str, account: int | Callable[[int], int], budget: int, pinned_model: str | None = None
+    ) -> Client:
         """Return a handle for a closed-loop user or an adversary.
 
         Args:
             name: of the source; its random streams carry it.
-            account: number of the account.
+            account: number of the account, or which account sends an item.
             budget: most queries it may send.
             pinned_model: serve this account from one model whatever its spec: the single-model oracle.
         """
@@ -173,7 +175,9 @@ class Cluster:
             fastest = min(pinned, key=lambda number: float(self.zoo.latencies_s[number]))
             decision = Decision((), lambda accuracy, _, __: np.full(np.shape(accuracy), fastest), decision.rng)
         adaptive = pinned_model is None and self.fleet is not None and self.fleet.pilot is not None
-        return Client(self, account, budget, lambda item, spec: self._submit(account, item, spec, decision, adaptive))
+        if callable(account):
+            return Client(self, budget, lambda item, spec: self._submit(account(item), item, spec, decision, adaptive))
+        return Client(self, budget, lambda item, spec: self._submit(account, item, spec, decision, adaptive))
 
     def _submit(self, account: int, item: int, spec: Spec, decision: Decision, adaptive: bool) -> Event:  # noqa: FBT001
         """Write a closed-loop query into its row and send it on its way."""

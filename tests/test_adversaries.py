@@ -20,13 +20,14 @@ from adversaries import (
     NaiveExtraction,
     OracleExtraction,
     Sharing,
+    Sybils,
     Voting,
 )
 from adversaries.contract import pick
 from analysis import estimate
 from experiments.example_run import example_zoo
-from policies import EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise
-from sim import NOISE, BudgetExhausted, Spec
+from policies import EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise, TokenBucket
+from sim import NOISE, OUTCOMES, BudgetExhausted, Spec
 from zoo import Variant, Zoo, affine_law, load_table
 
 RECIPE = CloneRecipe("mlp8", epochs=3)
@@ -38,7 +39,7 @@ def attack(zoo, adversary, arrivals=None, workers=1, **policies):
     campaign = Campaign("thief", adversary, 7, zoo, 1)
     campaign.launch(built)
     built.env.run(until=500.0)
-    record = built.record(attackers={7: "thief"})
+    record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
     return campaign.judge(record, RECIPE), record
 
 
@@ -141,6 +142,39 @@ def test_a_vote_ends_when_it_is_sure(likely, error, lead):
     count, _ = asks_of(Voting(BestUnderBound(), likely, error, most=99), [(50, 10)])
     single, _ = asks_of(BestUnderBound(), [(50, 10)])
     assert count == lead * single
+
+
+@pytest.mark.parametrize("assignment", ["round-robin", "random", "sticky"])
+def test_sybils_share_one_budget_and_one_attack(assignment):
+    """Ten accounts find what one finds; each query is counted, and in the name of one of them."""
+    zoo = example_zoo()
+    alone, _ = attack(zoo, FingerprintThenExtract(budget=Budget(200)))
+    many = FingerprintThenExtract(budget=Budget(200), sybils=Sybils(10, assignment))
+    judged, record = attack(zoo, many)
+    assert judged.accounts == tuple(range(7, 17))
+    assert judged.fingerprint.specs == alone.fingerprint.specs
+    assert judged.extraction.purity == alone.extraction.purity
+    assert len(judged.queries) == len(record.account) == 200
+    counts = np.bincount(record.account, minlength=17)[7:]
+    assert counts.sum() == 200
+    if assignment == "round-robin":
+        assert counts.tolist() == [20] * 10
+    if assignment == "sticky":
+        items = record.item >= 0
+        pairs = set(zip(record.item[items].tolist(), record.account[items].tolist(), strict=True))
+        assert len(pairs) == len({item for item, _ in pairs})
+
+
+def test_sybils_stay_below_a_limit_per_account():
+    """A token bucket throttles one account that fingerprints, and not ten that do it together."""
+    zoo, limit = example_zoo(), TokenBucket(rate=1.0, burst=20.0)
+    throttled = {}
+    for accounts in (1, 10):
+        adversary = FingerprintOnly(budget=Budget(150), sybils=Sybils(accounts))
+        _, record = attack(zoo, adversary, admission=limit)
+        throttled[accounts] = int((record.outcome == OUTCOMES.index("throttled")).sum())
+    assert throttled[1] > 50
+    assert throttled[10] == 0
 
 
 def test_a_coarse_grid_merges_models_less_than_a_step_apart():
@@ -365,7 +399,7 @@ def test_soft_labels_train_too():
     campaign = Campaign("thief", OracleExtraction(budget=Budget(50)), 7, zoo, 1)
     campaign.launch(built)
     built.env.run(until=100)
-    record = built.record(attackers={7: "thief"})
+    record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
     hard, soft = (campaign.judge(record, CloneRecipe("cnn2", labels, 2)).extraction for labels in ("hard", "soft"))
     assert hard.labels == soft.labels == 50
     # These answers are one-hot, so the two recipes train on the same targets.
