@@ -2,6 +2,7 @@
 
 from analysis.frames import attacks_frame, requests_frame
 from analysis.intervals import Estimate, estimate
+from analysis.leakage import Leakage, in_windows, kde_information_bits, leakage
 from analysis.metrics import Queries, measured
 from analysis.summary import (
     AttackSummary,
@@ -15,6 +16,10 @@ from analysis.summary import (
 from analysis.windows import by_bin, mser5, recovery_s, steady_from_s
 
 __all__ = [
+    "Leakage",
+    "leakage",
+    "in_windows",
+    "kde_information_bits",
     "by_bin",
     "mser5",
     "recovery_s",
