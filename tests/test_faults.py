@@ -487,3 +487,22 @@ def test_a_refusal_travels_back_too():
     record = finished(cluster(one_variant(), arrivals, network=NETWORK, frontends=2))
     assert outcomes(record) == ["infeasible"]
     assert record.delivered_s.tolist() == pytest.approx([0.02])
+
+
+def test_every_frontend_has_a_view_of_its_own():
+    """Two frontends take turns independently: each sends its first query to the first worker."""
+    arrivals = queries([0.0, 0.0, 0.0, 0.0], account=[0, 1, 0, 1])
+    together = finished(cluster(one_variant(), arrivals, 2, routing=RoundRobin(), plain=False)).worker
+    apart = finished(cluster(one_variant(), arrivals, 2, routing=RoundRobin(), frontends=2)).worker
+    assert together.tolist() == [0, 1, 0, 1]
+    assert apart.tolist() == [0, 0, 1, 1]
+
+
+def test_stale_views_of_two_frontends_herd_together():
+    """Both looked when all was empty, and go round the workers alike until they look again."""
+    arrivals = queries(np.linspace(0, 0.5, 20), account=np.arange(20) % 2)
+    settings_ = {"routing": StaleShortestQueue(10.0), "frontends": 2}
+    stale = finished(cluster(one_variant(0.1), arrivals, 4, **settings_))
+    fresh = finished(cluster(one_variant(0.1), arrivals, 4, routing=JoinShortestQueue(), frontends=2))
+    waits = [(record.started_s - record.sent_s).mean() for record in (stale, fresh)]
+    assert waits[0] > waits[1]
