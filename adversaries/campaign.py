@@ -60,6 +60,8 @@ class Campaign:
         sender = self.adversary.sybils.chooser(self.accounts, stream(self.seed, f"sybils/{self.name}"))
         account = sender if len(self.accounts) > 1 else self.account
         client = cluster.client(self.name, account, self.adversary.budget.queries, pinned)
+        budget = self.adversary.budget
+        client.limit(budget.dollars, self.adversary.start_s + budget.duration_s)
         cluster.env.process(self._process(client))
 
     def _process(self, client: Client) -> Process:

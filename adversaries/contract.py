@@ -27,13 +27,19 @@ class Budget:
 
     Attributes:
         queries: most queries it sends, at least 0; every query counts, whatever its outcome.
+        dollars: most that it is charged, at least 0. A price is known with the answer, so the last answer may go beyond
+            by its own price, and so may those that are under way with it.
+        duration_s: how long it goes on from its start, seconds, at least 0.
     """
 
     queries: int = 1000
+    dollars: float = math.inf
+    duration_s: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.queries < 0:
-            raise ValueError(f"queries must be at least 0, not {self.queries}")
+        for name in ("queries", "dollars", "duration_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
 
 
 @dataclass

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from simpy.events import Event
 
 if TYPE_CHECKING:
     from sim.cluster import Cluster
+
+NOTHING = 1e-9
+"""Dollars that sums of prices may be off by."""
 
 NOISE = -1
 """Stands for an item of pure noise: it has a spec and an outcome, and no answer worth having."""
@@ -76,8 +80,17 @@ class Client:
     def __init__(self, cluster: Cluster, budget: int, submit: Callable[[int, Spec], Event]) -> None:
         self.budget = budget
         self.sent = 0
+        self.spent = 0.0
+        self._dollars = self._until_s = math.inf
         self._cluster = cluster
         self._submit = submit
+
+    def limit(self, dollars: float, until_s: float) -> None:
+        """Bound what the client is charged in dollars, and until when it sends, seconds."""
+        self._dollars, self._until_s = dollars, until_s
+
+    def _charge(self, event: Any) -> None:
+        self.spent += event.value.price
 
     @property
     def remaining(self) -> int:
@@ -101,8 +114,13 @@ class Client:
         """
         if self.sent >= self.budget or self.now >= self._cluster.closes_s:
             raise BudgetExhausted
+        if self.spent > self._dollars - NOTHING or self.now >= self._until_s:
+            raise BudgetExhausted
         self.sent += 1
-        return self._submit(item, spec)
+        event = self._submit(item, spec)
+        if self._dollars < math.inf and event.callbacks is not None:
+            event.callbacks.append(self._charge)
+        return event
 
     def wait(self, seconds: float) -> Event:
         """Return an event that fires after that many seconds, at least 0 and not NaN."""

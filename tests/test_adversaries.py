@@ -26,8 +26,8 @@ from adversaries import (
 from adversaries.contract import pick
 from analysis import estimate
 from experiments.example_run import example_zoo
-from policies import EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise, TokenBucket
-from sim import NOISE, OUTCOMES, BudgetExhausted, Spec
+from policies import BySpec, EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise, QueueBound, TokenBucket
+from sim import NOISE, OUTCOMES, BudgetExhausted, Crash, Spec
 from zoo import Variant, Zoo, affine_law, load_table
 
 RECIPE = CloneRecipe("mlp8", epochs=3)
@@ -163,6 +163,46 @@ def test_sybils_share_one_budget_and_one_attack(assignment):
         items = record.item >= 0
         pairs = set(zip(record.item[items].tolist(), record.account[items].tolist(), strict=True))
         assert len(pairs) == len({item for item, _ in pairs})
+
+
+def test_a_budget_of_money_ends_an_attack():
+    """At a price by spec of .1 dollar an answer, one dollar buys ten."""
+    adversary = OracleExtraction(budget=Budget(500, dollars=1.0))
+    judged, record = attack(example_zoo(), adversary, pricing=BySpec(0.1, 0.0))
+    assert len(judged.queries) == 10
+    assert record.price.sum() == pytest.approx(1.0)
+    assert attack(example_zoo(), OracleExtraction(budget=Budget(500, dollars=0.0)))[0].queries == ()
+
+
+def test_a_budget_of_time_ends_an_attack():
+    judged, record = attack(example_zoo(), OracleExtraction(start_s=2.0, budget=Budget(500, duration_s=0.2)))
+    assert 0 < len(judged.queries) < 500
+    assert record.sent_s.min() >= 2.0
+    assert record.sent_s.max() < 2.2
+    assert record.delivered_s.max() >= 2.2
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 60),
+    st.integers(1, 4),
+    st.integers(0, 2),
+    st.sampled_from([None, TokenBucket(5.0, 2.0), QueueBound(1)]),
+    st.booleans(),
+)
+def test_budgets_hold_under_retries_sybils_and_faults(most, accounts, retries, admission, crashing):
+    """Never one query too many: whatever is throttled, shed, lost and tried again."""
+    adversary = FingerprintThenExtract(budget=Budget(most), sybils=Sybils(accounts, "random"))
+    faults = {"crash": Crash(mtbf_s=0.05, mttr_s=0.02)} if crashing else {}
+    built = cluster(
+        example_zoo(), queries([0.0, 0.1]), 2, closed_loop=most, admission=admission, faults=faults, retries=retries
+    )
+    campaign = Campaign("thief", adversary, 7, built.zoo, 1)
+    campaign.launch(built)
+    built.env.run(until=30.0)
+    record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
+    assert (record.account >= 7).sum() <= most
+    assert len(campaign.judge(record, RECIPE).queries) == (record.account >= 7).sum()
 
 
 def test_sybils_stay_below_a_limit_per_account():
