@@ -112,13 +112,17 @@ class Client:
         Raises:
             BudgetExhausted: if the budget is spent or the service has closed; nothing is sent.
         """
-        if self.sent >= self.budget or self.now >= self._cluster.closes_s:
+        now = self._cluster.env._now  # noqa: SLF001 -- once a query
+        if self.sent >= self.budget or now >= self._until_s or now >= self._cluster.closes_s:
             raise BudgetExhausted
-        if self.spent > self._dollars - NOTHING or self.now >= self._until_s:
+        if self._dollars == math.inf:
+            self.sent += 1
+            return self._submit(item, spec)
+        if self.spent > self._dollars - NOTHING:
             raise BudgetExhausted
         self.sent += 1
         event = self._submit(item, spec)
-        if self._dollars < math.inf and event.callbacks is not None:
+        if event.callbacks is not None:
             event.callbacks.append(self._charge)
         return event
 

@@ -181,7 +181,7 @@ class Cluster:
 
     def _submit(self, account: int, item: int, spec: Spec, decision: Decision, adaptive: bool) -> Event:  # noqa: FBT001
         """Write a closed-loop query into its row and send it on its way."""
-        now, max_wait_s = self.env.now, spec.max_latency_s * self.operator.slo_scale
+        now, max_wait_s = self.env._now, spec.max_latency_s * self.operator.slo_scale  # noqa: SLF001
         decided = decision.decide(np.asarray(spec.min_accuracy), np.asarray(spec.max_latency_s))
         served_by = (float(decided[0]), float(decided[1]), int(decided[2]))
         row = self.log.add(now, account, (spec.min_accuracy, spec.max_latency_s), served_by, item=item)
@@ -204,7 +204,7 @@ class Cluster:
             price = float(self.price(log.min_accuracy[row], log.max_latency_s[row], variant))
             if self.zoo.answers is not None and item >= 0:
                 payload = self.zoo.answers.probabilities[self.zoo.model_rows[variant], item]
-        self._waiting.pop(row).succeed(Answer(outcome, payload, price, self.env.now - float(log.sent_s[row])))
+        self._waiting.pop(row).succeed(Answer(outcome, payload, price, self.env._now - float(log.sent_s[row])))  # noqa: SLF001
 
     @property
     def awaited(self) -> bool:
