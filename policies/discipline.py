@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from policies.fair_queues import DeficitQueue, FairQueue, Shares
 from sim import Discipline
@@ -127,7 +128,27 @@ class PreemptivePriority(StaticPriority):
 
 
 @dataclass(frozen=True)
-class Vtc(Discipline):
+class _Fair(Discipline):
+    """Share between accounts by weight, with queues of a kind that a subclass says."""
+
+    plain = False
+    queue_kind: ClassVar[type[FairQueue | DeficitQueue]]
+
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for weight in self.weights:
+            if not weight > 0:
+                raise ValueError(f"weights must be above 0, not {list(self.weights)}")
+
+    def queues(self, keys: Sequence[float], accounts: Sequence[int], priorities: Sequence[int]) -> Callable[[], Queue]:
+        """Return what makes the queues of one station, which share what they know of the accounts."""
+        shares, make = Shares(self.weights, priorities), self.queue_kind
+        return lambda: make(keys, accounts, shares)
+
+
+@dataclass(frozen=True)
+class Vtc(_Fair):
     """Serve the account that has been served least, by virtual token counters (Sheng et al., OSDI 2024).
 
     A counter grows by the batch-1 time of each query at its dispatch, over the weight of the account's class. One
@@ -139,26 +160,15 @@ class Vtc(Discipline):
     """
 
     kind = "vtc"
-    plain = False
-    weights: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_weights(self.weights)
+    queue_kind = FairQueue
 
     def keys(self, waiting: Waiting[Number]) -> Number:
         """Return what each query costs its account."""
         return waiting.service_s
 
-    def queues(
-        self, keys: Sequence[float], accounts: Sequence[int], priorities: Sequence[int]
-    ) -> Callable[[], FairQueue]:
-        """Return what makes the queues of one station, which share its counters."""
-        shares = Shares(self.weights, priorities)
-        return lambda: FairQueue(keys, accounts, shares)
-
 
 @dataclass(frozen=True)
-class DeficitRoundRobin(Discipline):
+class DeficitRoundRobin(_Fair):
     """Serve the accounts in turn, each as many queries a round as its weight (Shreedhar and Varghese, 1995).
 
     A queue holds one variant, so all its queries cost the same and a deficit is counted in queries.
@@ -168,25 +178,8 @@ class DeficitRoundRobin(Discipline):
     """
 
     kind = "deficit-round-robin"
-    plain = False
-    weights: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_weights(self.weights)
+    queue_kind = DeficitQueue
 
     def keys(self, waiting: Waiting[Number]) -> Number:
         """Return the sending times: between variants the oldest head comes first."""
         return waiting.sent_s
-
-    def queues(
-        self, keys: Sequence[float], accounts: Sequence[int], priorities: Sequence[int]
-    ) -> Callable[[], DeficitQueue]:
-        """Return what makes the queues of one station."""
-        shares = Shares(self.weights, priorities)
-        return lambda: DeficitQueue(keys, accounts, shares)
-
-
-def _check_weights(weights: tuple[float, ...]) -> None:
-    for weight in weights:
-        if not weight > 0:
-            raise ValueError(f"weights must be above 0, not {list(weights)}")

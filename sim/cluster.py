@@ -148,7 +148,8 @@ class Cluster:
     def seconds(self, group: WorkerGroup, hosted: Sequence[int]) -> list[list[float]]:
         """Return the time of a batch by variant and size; empty for a variant that is not hosted."""
         most = self.operator.batching.max_batch
-        wide = getattr(self.operator.selection, "sizes", (most,))[-1]
+        selection = self.operator.selection
+        wide = selection.sizes[-1] if isinstance(selection, DispatchSelection) else most
         return [
             [math.nan, *variant.latency.seconds(max(most, wide)).tolist()]
             if number in hosted and group.hosts(variant)

@@ -122,6 +122,8 @@ class DispatchSelection(Selection):
     """
 
     plain = False
+    sizes: tuple[int, ...]
+    """Batch sizes that it may choose, increasing."""
 
     @abstractmethod
     def fit(self, zoo: Zoo, seconds: Sequence[Sequence[float]]) -> Fit:

@@ -85,11 +85,6 @@ class Dispatcher:
         self.machines.append(machine)
         self._parked.append(machine)
 
-    @property
-    def serving(self) -> bool:
-        """Whether some machine here is up and in service."""
-        return any(machine.serving for machine in self.machines)
-
     def hosts(self, variant: int) -> bool:
         """Return whether some machine here that is in service can serve a variant."""
         return any(machine.serving and machine.hosts(variant) for machine in self.machines)

@@ -51,7 +51,6 @@ class DeviceMemory:
         resident: variants that are loaded.
         loading: the variant on its way in; -1 for none. Its room is taken from the start of the load.
         used_bytes: by both.
-        loads: how many were started.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class DeviceMemory:
         loaded: Callable[[], object],
     ) -> None:
         self.resident: set[int] = set()
-        self.loading, self.loads = -1, 0
+        self.loading = -1
         self.used_bytes = 0.0
         self.capacity_bytes = capacity_bytes
         self._env, self._swapping, self._sizes, self._waiting = env, swapping, sizes_bytes, waiting
@@ -101,7 +100,6 @@ class DeviceMemory:
         self.resident.difference_update(evicted)
         self.used_bytes += self._sizes[variant] - sum(self._sizes[other] for other in evicted)
         self.loading = variant
-        self.loads += 1
         self._timer.set(self._env.now + self.loading_s(variant))
 
     def loading_s(self, variant: int) -> float:

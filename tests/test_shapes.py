@@ -175,7 +175,7 @@ def backlogged(record, at_s):
 
 def test_virtual_counters_bound_the_difference_in_service():
     # Twice the largest cost of a query is the bound of the paper; here all cost the same.
-    assert [served_difference("vtc", seed) for seed in SEEDS] <= [2] * 5
+    assert max(served_difference("vtc", seed) for seed in SEEDS) <= 2
     assert min(served_difference("fifo", seed) for seed in SEEDS) > 100
 
 

@@ -21,8 +21,6 @@ Option = tuple[float, float, int, int]
 class _AmongOptions(DispatchSelection):
     """Choose among all pairs of a variant and a batch size; a subclass says which it prefers of those in time."""
 
-    sizes: tuple[int, ...]
-
     def chooser(self, zoo: Zoo) -> Choose:
         """Return the choice under the greatest load: the fastest."""
         return FastestFeasible().chooser(zoo)
