@@ -1,32 +1,91 @@
 """Who attacks: SimPy processes that see only what a client sees, and the judge of what they achieved."""
 
+from adversaries.asking import Manner, Oracle
+from adversaries.backdoor import BackdoorUser
 from adversaries.campaign import Campaign
-from adversaries.clone import CloneRecipe, train_clone
+from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Budget, Notes
-from adversaries.extraction import FingerprintThenExtract, NaiveExtraction, OracleExtraction, knockoff_random
+from adversaries.extraction import (
+    Active,
+    Choice,
+    DataFreeExtraction,
+    DeepFool,
+    DeepFoolKCentre,
+    DisGuide,
+    EntropyReverse,
+    ExtractionAttack,
+    FingerprintThenExtract,
+    JacobianAugmentation,
+    KCentre,
+    KnockoffAdaptive,
+    LeastPrivacyCost,
+    LineSearch,
+    NaiveExtraction,
+    OracleExtraction,
+    RandomQueries,
+    SolveLinear,
+    Strategy,
+    Uncertainty,
+)
 from adversaries.fingerprint import FingerprintOnly
+from adversaries.holdings import Holdings
+from adversaries.judging import Judge
+from adversaries.manners import Averaging, Cover, Filtering, GiveUp, Pacing, Retry
+from adversaries.noisy_search import BayesianBisection, CellCentre
 from adversaries.probing import ProbeStream
 from adversaries.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
+from adversaries.side_channels import OutputFingerprint, TimingFingerprint, Watch
 from adversaries.sybils import Sybils
 
 __all__ = [
     "Adversary",
     "Budget",
     "Notes",
+    "Holdings",
     "Campaign",
+    "Judge",
     "ProbeStream",
     "FingerprintOnly",
+    "TimingFingerprint",
+    "OutputFingerprint",
+    "Watch",
+    "BackdoorUser",
+    "ExtractionAttack",
     "FingerprintThenExtract",
     "NaiveExtraction",
     "OracleExtraction",
     "Grid",
     "Search",
-    "Sybils",
     "MostAccurateFirst",
     "BestUnderBound",
     "Sharing",
     "Voting",
-    "knockoff_random",
+    "BayesianBisection",
+    "CellCentre",
+    "Sybils",
+    "Manner",
+    "Oracle",
+    "Retry",
+    "Pacing",
+    "Averaging",
+    "Filtering",
+    "Cover",
+    "GiveUp",
+    "Strategy",
+    "RandomQueries",
+    "KnockoffAdaptive",
+    "Active",
+    "Choice",
+    "Uncertainty",
+    "KCentre",
+    "DeepFool",
+    "DeepFoolKCentre",
+    "EntropyReverse",
+    "LeastPrivacyCost",
+    "JacobianAugmentation",
+    "DataFreeExtraction",
+    "DisGuide",
+    "SolveLinear",
+    "LineSearch",
     "CloneRecipe",
-    "train_clone",
 ]

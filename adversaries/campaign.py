@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.clone import CloneRecipe, train_clone
+from adversaries.backdoor import BackdoorUser
+from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Notes, Process, pick
+from adversaries.holdings import Holdings
+from adversaries.judging import Judge, trained_clone
 from sim import (
     OUTCOMES,
     AttackRecord,
+    Backdoor,
     BudgetExhausted,
     Client,
     Cluster,
@@ -20,9 +27,11 @@ from sim import (
     Fingerprint,
     Phase,
     RunRecord,
+    Spec,
     stream,
 )
-from zoo import Zoo
+from sim.frontend import Decision
+from zoo import TRIGGERED, Zoo
 
 ANSWERED = OUTCOMES.index("answered")
 
@@ -38,6 +47,7 @@ class Campaign:
         zoo: the placed variants: the truth that the judge reads, and never the attack.
         seed: of the run.
         notes: what the attack took down.
+        holdings: the items that it has.
     """
 
     name: str
@@ -46,6 +56,8 @@ class Campaign:
     zoo: Zoo
     seed: int
     notes: Notes = field(default_factory=Notes)
+    holdings: Holdings = field(default_factory=lambda: Holdings({}))
+    _routes: Callable[[Spec], NDArray[np.float64]] | None = None
 
     @property
     def accounts(self) -> range:
@@ -62,18 +74,27 @@ class Campaign:
         client = cluster.client(self.name, account, self.adversary.budget.queries, pinned)
         budget = self.adversary.budget
         client.limit(budget.dollars, self.adversary.start_s + budget.duration_s)
+        self.holdings = Holdings.of(self.zoo.answers, cluster.crafted)
+        decision = cluster.operator.decision(self.zoo, self.seed, f"judge/{self.name}")
+        self._routes = partial(_routes, decision, len(self.zoo))
         cluster.env.process(self._process(client))
 
     def _process(self, client: Client) -> Process:
-        pool = np.empty(0, dtype=np.int64) if self.zoo.answers is None else self.zoo.answers.data.pool
         yield client.wait(self.adversary.start_s)
         try:
-            yield from self.adversary.attack(client, self.notes, pool, stream(self.seed, f"adversary/{self.name}"))
+            rng = stream(self.seed, f"adversary/{self.name}")
+            yield from self.adversary.attack(client, self.notes, self.holdings, rng)
         except BudgetExhausted:
             return
 
     def target_model(self) -> str:
-        """Return the model that the adversary would choose if it knew the front; the fastest if none is in reach."""
+        """Return the model that the adversary names, or would choose if it knew the front.
+
+        It is the fastest where none is in reach.
+        """
+        named = getattr(self.adversary, "model", None)
+        if named is not None:
+            return str(named)
         front = np.flatnonzero(self.zoo.on_front)
         slowest_first = front[np.argsort(-self.zoo.latencies_s[front], kind="stable")]
         reach = [int(v) for v in slowest_first if self.zoo.latencies_s[v] <= self.adversary.latency_bound_s]
@@ -86,6 +107,12 @@ class Campaign:
         extracting = [p for p in phases if p.name == "extract"]
         asked = np.concatenate([rows[:0], *(rows[p.first_query : p.first_query + p.queries] for p in extracting)])
         targets = [v for v, variant in enumerate(self.zoo.variants) if variant.model == self.target_model()]
+        chosen = self.notes.chosen
+        if chosen is not None:  # cover is sent at other specs
+            at_it = (record.min_accuracy[asked] == chosen.min_accuracy) & (
+                record.max_latency_s[asked] == chosen.max_latency_s
+            )
+            asked = asked[at_it]
         answered = record.outcome[asked] == ANSWERED
         hits = np.isin(record.variant[asked], targets) & answered
         return AttackRecord(
@@ -94,8 +121,16 @@ class Campaign:
             accounts=tuple(self.accounts),
             queries=tuple(rows.tolist()),
             phases=phases,
+            train_s=self.notes.train_s,
             fingerprint=self._fingerprint(phases, _share(hits)),
-            extraction=self._extraction(_share(hits[answered]), recipe) if self.adversary.extracts else None,
+            extraction=self._extraction(_share(hits[answered]), record.variant[asked][answered], recipe)
+            if self.adversary.extracts
+            else None,
+            backdoor=self._backdoor(
+                record, [rows[p.first_query : p.first_query + p.queries] for p in phases if p.name == "backdoor"]
+            )
+            if isinstance(self.adversary, BackdoorUser)
+            else None,
         )
 
     def _phases(self, record: RunRecord, rows: NDArray[np.int64]) -> tuple[Phase, ...]:
@@ -123,17 +158,75 @@ class Campaign:
             queries=sum(phase.queries for phase in searching),
         )
 
-    def _extraction(self, purity: float | None, recipe: CloneRecipe) -> Extraction:
-        target = self.target_model()
-        clone = train_clone(self.zoo, target, self.notes, recipe, stream(self.seed, f"clone/{self.name}"))
+    def _extraction(self, purity: float | None, served_by: NDArray[np.int16], recipe: CloneRecipe) -> Extraction:
+        target, answers, notes = self.target_model(), self.zoo.answers, self.notes
+        rows = self.zoo.model_rows[served_by]
+        assert answers is not None  # or the attack would have been refused
+        counts = {int(row): int(count) for row, count in zip(*np.unique(rows, return_counts=True), strict=True)}
+        shares = {row: count / len(rows) for row, count in counts.items()}
+        judge = Judge(answers, answers.models.index(target), shares, recipe.epsilon)
+        by_name = {answers.models[row]: count for row, count in counts.items()}
+        own = (
+            None if notes.clone is None else judge.quality(notes.clone, len(notes.items), self._asked(len(notes.items)))
+        )
+        if not notes.items:
+            return Extraction(target, 0, purity, None, None, None, by_name, own_clone=own)
+        qualities, last = [], None
+        for labels in sorted({n for n in recipe.checkpoints if n < len(notes.items)} | {len(notes.items)}):
+            rng = stream(self.seed, f"clone/{self.name}")
+            last = trained_clone(notes, self.holdings, recipe, rng, labels)
+            qualities.append(judge.quality(partial(_probabilities, last), labels, self._asked(labels)))
+        clone = qualities[-1]
+        transfer, robust = judge.adversarial(last)
         return Extraction(
             target=target,
-            labels=len(self.notes.items),
+            labels=len(notes.items),
             purity=purity,
-            accuracy=clone.accuracy if clone else None,
-            fidelity=clone.fidelity if clone else None,
-            relative_accuracy=clone.relative_accuracy if clone else None,
+            accuracy=clone.accuracy,
+            fidelity=clone.fidelity,
+            relative_accuracy=clone.relative_accuracy,
+            answered_by=by_name,
+            clone=clone,
+            own_clone=own,
+            checkpoints=tuple(qualities[:-1]),
+            transfer=transfer,
+            robust_accuracy=robust,
         )
+
+    def _asked(self, labels: int) -> int:
+        """Return how many queries had been sent when so many answers were in."""
+        return self.notes.asked[labels - 1] if labels else 0
+
+    def _backdoor(self, record: RunRecord, sent: list[NDArray[np.int64]]) -> Backdoor:
+        """Count the triggered items that were answered as wanted, and say how many were to be expected."""
+        answers, label = self.zoo.answers, cast("BackdoorUser", self.adversary).label
+        assert answers is not None  # or the attack would have been refused
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *sent])
+        served = rows[record.outcome[rows] == ANSWERED]
+        tops = answers.top_labels()
+        turned = int((tops[self.zoo.model_rows[record.variant[served]], record.item[served]] == label).sum())
+        expected = None
+        if self.notes.chosen is not None and self._routes is not None:
+            of_variant = (tops[:, answers.data.pools[TRIGGERED]] == label).mean(axis=1)[self.zoo.model_rows]
+            expected = float(self._routes(self.notes.chosen) @ of_variant)
+        return Backdoor(len(served), turned, turned / len(served) if len(served) else None, expected)
+
+
+ROUTE_SAMPLE = 20_000
+
+
+def _routes(decision: Decision, variants: int, spec: Spec) -> NDArray[np.float64]:
+    """Return how likely a served query at a spec is to go to each variant, from 20,000 decisions of the operator."""
+    specs = np.full(ROUTE_SAMPLE, spec.min_accuracy), np.full(ROUTE_SAMPLE, spec.max_latency_s)
+    chosen = decision.decide(*specs)[2]
+    counts = np.bincount(chosen[chosen >= 0], minlength=variants)
+    return np.asarray(counts / max(1, counts.sum()))
+
+
+def _probabilities(network: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    from zoo import networks  # noqa: PLC0415 -- torch is imported only where a clone is asked
+
+    return networks.probabilities(network, inputs)
 
 
 def _share(which: NDArray[np.bool_]) -> float | None:

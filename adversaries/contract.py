@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
 
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from adversaries.holdings import Holdings
 from adversaries.sybils import Sybils
 from sim import Answer, Client, Spec
 from sim.contracts import Part
+from zoo import Zoo
 
 Process = Generator[Event, Answer, None]
 Target = Literal["most-accurate", "median", "fastest"]
@@ -51,14 +53,30 @@ class Notes:
         chosen: the spec that extraction asks for; None until it is chosen.
         items: item of each answer collected for training.
         answers: class probabilities of each, float32, shape (classes,).
+        asked: how many queries had been sent when each answer was in.
         phases: name, start in seconds and number of queries sent before, of each phase in order.
+        train_s: simulated time that the attack has spent on training, seconds.
+        clone: the clone of the attack's own loop, from inputs to class probabilities; None where it trains none.
+        told_apart: how many models a fingerprint by outputs has told apart.
+        fingerprints: what each complete fingerprint found and when, where it is taken again and again.
     """
 
     specs: list[Spec] = field(default_factory=list)
     chosen: Spec | None = None
     items: list[int] = field(default_factory=list)
     answers: list[NDArray[np.float32]] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
     phases: list[tuple[str, float, int]] = field(default_factory=list)
+    train_s: float = 0.0
+    clone: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    told_apart: int = 0
+    fingerprints: list[tuple[float, tuple[Spec, ...]]] = field(default_factory=list)
+
+    def add(self, item: int, answer: NDArray[np.float32], sent: int) -> None:
+        """Take down an answer."""
+        self.items.append(item)
+        self.answers.append(answer)
+        self.asked.append(sent)
 
     def begin(self, phase: str, client: Client) -> None:
         """Note that a phase begins; it lasts until the next one, or to the end of the attack."""
@@ -93,19 +111,30 @@ class Adversary(Part):
         if not self.latency_bound_s > 0:
             raise ValueError(f"latency_bound_s must be above 0, not {self.latency_bound_s}")
 
+    def check_zoo(self, zoo: Zoo) -> None:
+        """Check that the attack can be made on a zoo, before the run.
+
+        Raises:
+            ValueError: saying what it needs.
+        """
+        if self.extracts and zoo.answers is None:
+            raise ValueError(
+                f"kind {self.kind!r} needs a zoo of networks (zoo.family); {zoo.name} is a table of profiles"
+            )
+
     @property
     def reach_s(self) -> float:
         """Slowest model that the attack could find, seconds."""
         return self.latency_bound_s
 
     @abstractmethod
-    def attack(self, client: Client, notes: Notes, pool: NDArray[np.int64], rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
         """Return the attack as a SimPy process that sees only what its client sees.
 
         Args:
             client: sends queries; raises ``BudgetExhausted`` when the attack has to end.
             notes: where to take down what it learns.
-            pool: rows of unlabelled items that the attacker has, shape (items,); empty where the zoo has no data set.
+            holdings: unlabelled items that the attacker has; none where the zoo has no data set.
             rng: the attack's own stream.
         """
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adversaries.contract import Adversary, Notes, Process
+from adversaries.holdings import Holdings
 from sim import NOISE, Client, Spec
 
 
@@ -42,7 +42,7 @@ class ProbeStream(Adversary):
         self,
         client: Client,
         notes: Notes,
-        pool: NDArray[np.int64],  # noqa: ARG002
+        holdings: Holdings,  # noqa: ARG002
         rng: np.random.Generator,
     ) -> Process:
         """Send probes until the budget or the run ends."""

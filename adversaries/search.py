@@ -171,7 +171,7 @@ class Sharing(Search):
             if accuracy < 0:
                 return
             # The least latency that is feasible is one more than the greatest that is not.
-            too_short = yield from _halve(_turned(ask), partial(grid.spec, accuracy), (0, cap - 1), latency_gaps.rate())
+            too_short = yield from _halve(turned(ask), partial(grid.spec, accuracy), (0, cap - 1), latency_gaps.rate())
             latency = too_short + 1
             if found:
                 accuracy_gaps.add(best + 1 - accuracy)
@@ -219,7 +219,7 @@ def _halve(ask: Ask, spec_of: Callable[[int], Spec], bounds: tuple[int, int], ra
     return low
 
 
-def _turned(ask: Ask) -> Ask:
+def turned(ask: Ask) -> Ask:
     """Return what asks whether a spec is not feasible."""
 
     def infeasible(spec: Spec) -> Question:

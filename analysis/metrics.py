@@ -74,14 +74,20 @@ class Queries:
         return float((accuracy * self.in_time).mean()) if self.sent else float("nan")
 
     def answer_accuracy(self) -> float:
-        """Return the share of answered items whose top label is right; NaN without networks or answers."""
+        """Return the share of answered items whose top label is right; NaN without networks or answers.
+
+        Items without a true label (of another distribution, or made by an attacker) do not count.
+        """
         answers, items = self.record.zoo.answers, self.record.item[self.mask]
-        known = self.answered & (items >= 0)
-        if answers is None or not known.any():
+        if answers is None:
+            return float("nan")
+        truth = np.append(answers.data.labels, -1)[np.minimum(items, len(answers.data.labels))]
+        known = self.answered & (items >= 0) & (truth >= 0)
+        if not known.any():
             return float("nan")
         models = self.record.zoo.model_rows[self.record.variant[self.mask]]
         labels = answers.top_labels()[models[known], items[known]]
-        return float((labels == answers.data.labels[items[known]]).mean())
+        return float((labels == truth[known]).mean())
 
     def jain_index(self) -> float:
         """Return Jain's fairness index of the answers by account: 1 if all get as many, 1 / n if one gets all.

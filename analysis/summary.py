@@ -11,9 +11,12 @@ import numpy as np
 
 from analysis.metrics import QUANTILES, Queries, measured
 from analysis.windows import by_bin, recovery_s
-from sim import OUTCOMES, AttackRecord, Extraction, Fingerprint, RunRecord
+from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, RunRecord
 
 OUTAGE_BINS = 100
+
+
+REJECTED = OUTCOMES.index("rejected")
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,14 @@ class AttackSummary:
         queries_sent: all queries.
         queries_answered: those that were answered.
         queries_rejected: those that a defense or a limit turned away (``rejected`` and ``throttled``).
+        accounts_burnt: its accounts of which a defense has rejected a query.
         price: dollars charged for its answers.
         solve_s: own computing time spent on challenges, seconds.
+        train_s: own computing time spent on training during the attack, simulated seconds.
         wall_s: simulated seconds from its first to its last phase.
         fingerprint: what fingerprinting found; None if it did none.
         extraction: what extraction achieved; None if it did none.
+        backdoor: what the use of a backdoor achieved; None if it did none.
     """
 
     name: str
@@ -94,11 +100,14 @@ class AttackSummary:
     queries_sent: int
     queries_answered: int
     queries_rejected: int
+    accounts_burnt: int
     price: float
     solve_s: float
+    train_s: float
     wall_s: float
     fingerprint: Fingerprint | None
     extraction: Extraction | None
+    backdoor: Backdoor | None
 
 
 @dataclass(frozen=True)
@@ -268,11 +277,14 @@ def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:
         queries_sent=len(rows),
         queries_answered=count["answered"],
         queries_rejected=count["rejected"] + count["throttled"],
+        accounts_burnt=len(set(record.account[rows[record.outcome[rows] == REJECTED]].tolist())),
         price=float(record.price[rows].sum()),
         solve_s=attack.solve_s,
+        train_s=attack.train_s,
         wall_s=phases[-1].end_s - phases[0].start_s if phases else 0.0,
         fingerprint=attack.fingerprint,
         extraction=attack.extraction,
+        backdoor=attack.backdoor,
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -104,7 +105,7 @@ def build_zoo(scenario: Scenario) -> Zoo:
     Raises:
         DecodeError: if the zoo cannot be read, or does not fit the workers.
     """
-    zoo = _at(("zoo", "table"), lambda: whole_zoo(scenario.zoo))
+    zoo = _at(("zoo", "table" if scenario.zoo.table else "family"), lambda: whole_zoo(scenario.zoo))
     for name, group in scenario.cluster.items():
         unknown = sorted(set(group.models) - set(zoo.models()))
         if unknown:
@@ -114,9 +115,7 @@ def build_zoo(scenario: Scenario) -> Zoo:
     served = scenario.policy.selection.extended(placed(zoo, scenario.cluster.values()))
     _at(("policy", "selection"), lambda: scenario.policy.selection.chooser(served), type(scenario.policy.selection))
     for name, adversary in scenario.adversary.items():
-        if adversary.extracts and served.answers is None:
-            message = f"{adversary.kind!r} needs a zoo of networks (zoo.family); {served.name} is a table of profiles"
-            raise DecodeError([Problem(("adversary", name, "kind"), message)])
+        _at(("adversary", name), partial(adversary.check_zoo, served), type(adversary))
     return served
 
 
@@ -195,12 +194,14 @@ def whole_zoo(choice: ZooChoice) -> Zoo:
 
     Raises:
         ZooError: if the table cannot be read.
+        DataError: if the data set of a family is missing.
     """
     if choice.table is not None:
         return load_table(choice.table)
-    from zoo.digits import digits_zoo  # noqa: PLC0415 -- scikit-learn and torch only where networks are served
+    from zoo.builtin import builtin_zoo  # noqa: PLC0415 -- scikit-learn and torch only where networks are served
 
-    return digits_zoo()
+    assert choice.family is not None  # it is one or the other
+    return builtin_zoo(choice.family, data=Path(choice.data) if choice.data else None)
 
 
 def _at(path: tuple[str, ...], make: Callable[[], Built], kind: type | None = None) -> Built:

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from adversaries import Adversary, CloneRecipe, Grid, Search
+from adversaries import Adversary, Choice, Manner, Search, Strategy
+from experiments.attack_conformance import (
+    check_adversary,
+    check_choice,
+    check_manner,
+    check_search,
+    check_strategy,
+)
 from experiments.decode import decode, encode
 from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
 from policies import Fifo
@@ -32,7 +39,6 @@ from sim import (
     Scaling,
     Selection,
     Shelf,
-    Spec,
 )
 from sim.contracts import Candidate, Choose, Part, Waiting
 from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
@@ -304,43 +310,6 @@ def _check_item_law(part: ItemLaw) -> None:
     assert bare.tolist() == [-1] * 3, f"{name} must send -1 where there is no data set"
 
 
-def _check_search(part: Search) -> None:
-    """Let a search ask a front that never errs: what it finds are feasible specs, each with the best model alone."""
-    zoo = example_zoo()
-    grid = Grid()
-    asked: list[Spec] = []
-    found: list[Spec] = []
-
-    def ask(spec: Spec) -> Any:
-        asked.append(spec)
-        return bool(zoo.feasible.of(spec.min_accuracy, spec.max_latency_s))
-        yield
-
-    for _ in part.search(ask, grid, found):
-        raise AssertionError(f"{type(part).__name__} waits for something other than its questions")
-    assert found, f"{type(part).__name__} finds nothing"
-    for spec in found:
-        assert len(zoo.feasible.of(spec.min_accuracy, spec.max_latency_s)) == 1, f"{spec} selects more than one model"
-    assert len(asked) < 1000, f"{type(part).__name__} asks {len(asked)} times for four models"
-
-
-def _check_adversary(part: Adversary) -> None:
-    name = type(part).__name__
-    limited = dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=60), start_s=0.5)
-    record, campaign = example_run(adversary=limited)
-    again, _ = example_run(adversary=limited)
-    assert campaign is not None
-    sent = int((record.account == 1).sum())
-    assert 0 < sent <= 60, f"{name} sent {sent} queries on a budget of 60"
-    assert record.sent_s[record.account == 1].min() >= 0.5, f"{name} starts before start_s"
-    assert np.array_equal(record.outcome, again.outcome), f"{name} is not determined by its generator"
-    judged = campaign.judge(record, CloneRecipe("mlp4", epochs=1))
-    assert sum(phase.queries for phase in judged.phases) == sent, f"{name} sends queries outside of its phases"
-    quiet, _ = example_run()
-    nothing, _ = example_run(adversary=dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=0)))
-    assert np.array_equal(quiet.delivered_s, nothing.delivered_s, equal_nan=True), f"{name} acts without a budget"
-
-
 _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     Selection: _check_selection,
     Admission: _check_admission,
@@ -358,6 +327,9 @@ _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     SpecLaw: _check_spec_law,
     ItemLaw: _check_item_law,
     Population: _check_population,
-    Adversary: _check_adversary,
-    Search: _check_search,
+    Adversary: check_adversary,
+    Search: check_search,
+    Strategy: check_strategy,
+    Choice: check_choice,
+    Manner: check_manner,
 }

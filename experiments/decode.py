@@ -252,7 +252,7 @@ def _bare(kind: Any) -> Any:
 def named_field(kind: Any, message: str) -> Path:
     """Return the field of a dataclass that a message begins with, so that the path can point at it."""
     word = message.split(" ", 1)[0]
-    fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    fields = {"kind", *(field.name for field in dataclasses.fields(kind))} if dataclasses.is_dataclass(kind) else set()
     return (word,) if word in fields else tuple(word.split(".")) if word.split(".")[0] in fields else ()
 
 

@@ -151,7 +151,7 @@ def _put(source: Source, dotted: str, value: Any) -> tuple[str, ...]:
 
 def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
     """Make the relative paths of a scenario absolute, so that it means the same wherever it is written to."""
-    for *tables, key in (("workload", "trace"), ("workload", "clients", "path"), ("zoo", "table")):
+    for *tables, key in (("workload", "trace"), ("workload", "clients", "path"), ("zoo", "table"), ("zoo", "data")):
         table: Any = values
         for name in tables:
             table = table.get(name) if isinstance(table, dict) else None

@@ -104,17 +104,19 @@ def validate_command(
 
 @app.command("zoo")
 def zoo_command(
-    zoo: Annotated[str, typer.Argument(metavar="ZOO", help="A CSV file, the name of a built-in table, or digits.")],
+    zoo: Annotated[
+        str, typer.Argument(metavar="ZOO", help="A CSV file, the name of a built-in table, or a family such as digits.")
+    ],
     *,
     as_json: AsJson = False,
 ) -> None:
     """List the variants of a zoo: accuracy, memory, latency by batch size, and which are on the Pareto front."""
     from analysis.report import Table, shown
     from experiments.building import whole_zoo
-    from experiments.scenario import ZooChoice
+    from experiments.scenario import FAMILY_NAMES, ZooChoice
 
     with one_line_errors():
-        found = whole_zoo(ZooChoice(family="digits") if zoo == "digits" else ZooChoice(table=zoo))
+        found = whole_zoo(ZooChoice(family=zoo) if zoo in FAMILY_NAMES else ZooChoice(table=zoo))  # type: ignore[arg-type]
     entries: list[dict[str, Any]] = [
         {
             "model": v.model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from adversaries import Adversary, CloneRecipe
 from policies import AdmitAll, BySpec, DropNever, Fifo, Given, Greedy, JoinShortestQueue, RandomFeasible
@@ -52,6 +52,10 @@ class RunSettings:
             raise ValueError(f"slo_scale must be above 0 and finite, not {self.slo_scale}")
 
 
+FamilyName = Literal["digits", "fashion-mnist", "digits-hardened", "digits-poisoned", "blobs"]
+FAMILY_NAMES: tuple[str, ...] = get_args(FamilyName)
+
+
 @dataclass(frozen=True)
 class ZooChoice:
     """Say which zoo is served: a table of profiles, or a family of trained networks.
@@ -59,10 +63,12 @@ class ZooChoice:
     Attributes:
         table: name of a built-in table, or path of a CSV file.
         family: name of a family of networks that are trained (once) and answer queries.
+        data: folder of the family's data set; ``$SIEGELAB_DATA`` where it is None.
     """
 
     table: str | None = None
-    family: Literal["digits"] | None = None
+    family: FamilyName | None = None
+    data: str | None = None
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.family is None):

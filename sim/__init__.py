@@ -23,7 +23,17 @@ from sim.memory import Swapping
 from sim.network import Link, Network
 from sim.operation import Operator
 from sim.provisioning import Demand, Placement, Pool, Scaling, Shelf
-from sim.records import Arrivals, AttackRecord, Extraction, Fingerprint, Outage, Phase, RunRecord
+from sim.records import (
+    Arrivals,
+    AttackRecord,
+    Backdoor,
+    CloneQuality,
+    Extraction,
+    Fingerprint,
+    Outage,
+    Phase,
+    RunRecord,
+)
 from sim.streams import stream
 from sim.workers import WorkerGroup, hosted_by, placed
 
@@ -74,6 +84,8 @@ __all__ = [
     "RunRecord",
     "AttackRecord",
     "Fingerprint",
+    "Backdoor",
+    "CloneQuality",
     "Extraction",
     "Phase",
     "Outage",

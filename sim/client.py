@@ -106,7 +106,7 @@ class Client:
         """Send a query; the event's value is an ``Answer``.
 
         Args:
-            item: row of the data set, or ``NOISE``.
+            item: row of the data set, number of an item that ``craft`` took, or ``NOISE``.
             spec: minimum accuracy and maximum latency.
 
         Raises:
@@ -125,6 +125,25 @@ class Client:
         if event.callbacks is not None:
             event.callbacks.append(self._charge)
         return event
+
+    def craft(self, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Take items that are in no data set, to be asked for.
+
+        They are answered by the networks when the first of them is delivered, the whole block at once: hand over
+        together what is asked together.
+
+        Args:
+            inputs: shape (n, ...), as the data set's items are.
+
+        Returns:
+            Their numbers, shape (n,).
+
+        Raises:
+            ValueError: if the zoo has no networks to answer them, or they have another shape than its items.
+        """
+        if self._cluster.crafted is None:
+            raise ValueError("items can be made only for a zoo of networks")
+        return self._cluster.crafted.add(inputs)
 
     def wait(self, seconds: float) -> Event:
         """Return an event that fires after that many seconds, at least 0 and not NaN."""

@@ -14,6 +14,7 @@ from sim.books import close_books
 from sim.client import Answer, Client, Spec
 from sim.clock import Simulation
 from sim.contracts import AdaptiveSelection, DispatchSelection, Waiting
+from sim.crafted import CraftedItems
 from sim.faults import Fault, unleash
 from sim.fleet import Fleet
 from sim.frontend import Decision, decide_open_loop
@@ -81,6 +82,8 @@ class Cluster:
                 and all(group.plain for group in groups.values())
             )
         self.log = QueryLog(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
+        self.crafted = None if zoo.answers is None else CraftedItems(zoo.answers)
+        self._table: Any = None if zoo.answers is None else zoo.answers.probabilities
         self._waiting: dict[int, Event] = {}
         self._key = operator.discipline.keys
         self._batch_one_s: list[float] = [*zoo.latencies_s.tolist(), 0.0]  # the last for -1: none is feasible
@@ -203,8 +206,9 @@ class Cluster:
         if outcome == "answered":
             variant, item = log.variant[row], log.item[row]
             price = float(self.price(log.min_accuracy[row], log.max_latency_s[row], variant))
-            if self.zoo.answers is not None and item >= 0:
-                payload = self.zoo.answers.probabilities[self.zoo.model_rows[variant], item]
+            if self.crafted is not None and item >= 0:
+                model = self.zoo.model_rows[variant]
+                payload = self._table[model, item] if item < self.crafted.first else self.crafted.answer(model, item)
         self._waiting.pop(row).succeed(Answer(outcome, payload, price, self.env._now - float(log.sent_s[row])))  # noqa: SLF001
 
     @property

@@ -419,8 +419,8 @@ def test_the_attack_never_touches_the_truth():
         (lambda: FingerprintThenExtract(fingerprint_share=0.0), "fingerprint_share must be in"),
         (lambda: Grid(accuracy_step=0.0), "accuracy_step must be in"),
         (lambda: Grid(latency_step_s=0.2), "latency_step_s must be above 0 and at most latency_cap_s"),
-        (lambda: CloneRecipe("resnet"), "architecture must be mlp<hidden units> or cnn<channels>, not 'resnet'"),
-        (lambda: CloneRecipe("mlp0"), "a size of at least 1"),
+        (lambda: CloneRecipe("resnet"), "architecture must be linear, mlp"),
+        (lambda: CloneRecipe("mlp0"), "not 'mlp0'"),
         (lambda: CloneRecipe(epochs=0), "epochs must be at least 1"),
     ],
 )

@@ -60,7 +60,9 @@ def attack() -> AttackRecord:
     phases = (Phase("fingerprint", 6.0, 7.0, 0, 1), Phase("extract", 7.0, 9.5, 1, 1))
     found = Fingerprint(((0.9, 0.030),), 1, 4, 0.5, 1)
     extracted = Extraction("model4", 1, 1.0, 0.8, 0.9, 0.95)
-    return AttackRecord("thief", "fingerprint-then-extract", (9,), (6, 7), phases, 0.0, found, extracted)
+    return AttackRecord(
+        "thief", "fingerprint-then-extract", (9,), (6, 7), phases, fingerprint=found, extraction=extracted
+    )
 
 
 def test_benign_metrics_by_hand():

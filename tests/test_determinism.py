@@ -19,9 +19,9 @@ SHORT = {
 
 @pytest.fixture(scope="module")
 def trained():
-    from zoo.digits import digits_zoo
+    from zoo.builtin import builtin_zoo
 
-    return digits_zoo()
+    return builtin_zoo("digits")
 
 
 def test_two_processes_write_the_same_bytes(tmp_path, trained):

@@ -1,14 +1,16 @@
 """What is served: model variants, latency profiles, the Pareto front, feasible sets and answer tables."""
 
-from zoo.answers import AnswerTable, DataSet
+from zoo.answers import TRIGGERED, AnswerTable, DataSet, Networks
 from zoo.latency import LatencyProfile, affine_law, floored_law
 from zoo.pareto import FeasibleSets, pareto_front
 from zoo.table import ZooError, builtin_tables, load_table, read_zoo, write_zoo
 from zoo.variants import Variant, Zoo
 
 __all__ = [
+    "TRIGGERED",
     "AnswerTable",
     "DataSet",
+    "Networks",
     "FeasibleSets",
     "LatencyProfile",
     "Variant",

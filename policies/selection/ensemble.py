@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policies.selection.by_spec import first_feasible
 from sim import Selection
 from sim.contracts import Choose
-from zoo import AnswerTable, LatencyProfile, Variant, Zoo
+from zoo import AnswerTable, LatencyProfile, Networks, Variant, Zoo
 
 ON_SEVERAL = "ensemble"
 """The device of an ensemble, which no worker has: its members run on theirs."""
@@ -107,13 +109,43 @@ def _ensemble(zoo: Zoo, team: Sequence[int], answers: AnswerTable | None) -> Var
 
 def _with_votes(zoo: Zoo, answers: AnswerTable, teams: Sequence[Sequence[int]]) -> AnswerTable:
     """Return the answer table with a model for every team: the shares of its votes."""
-    added = []
-    for team in teams:
-        of_members = answers.probabilities[[answers.models.index(zoo.variants[v].model) for v in team]]
-        votes = np.eye(answers.data.classes)[of_members.argmax(axis=2)]
-        shares = (votes + TIE_WEIGHT * of_members).mean(axis=0) / (1 + TIE_WEIGHT)
-        added.append(shares.astype(np.float32))
+    members = [[answers.models.index(zoo.variants[v].model) for v in team] for team in teams]
+    added = np.stack([_shares_of_votes(answers.probabilities[rows]) for rows in members])
     names = tuple(_team_name(zoo, team) for team in teams)
+    networks = answers.networks and VotingNetworks(answers.networks, len(answers.models), members)
     return AnswerTable(
-        answers.data, (*answers.models, *names), np.concatenate([answers.probabilities, np.stack(added)])
+        answers.data, (*answers.models, *names), np.concatenate([answers.probabilities, added]), networks
     )
+
+
+def _shares_of_votes(of_members: NDArray[np.float32]) -> NDArray[np.float32]:
+    votes = np.eye(of_members.shape[2])[of_members.argmax(axis=2)]
+    shares = (votes + TIE_WEIGHT * of_members).mean(axis=0) / (1 + TIE_WEIGHT)
+    return np.asarray(shares, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class VotingNetworks:
+    """Answer made items with networks and with teams of them.
+
+    Attributes:
+        single: the networks.
+        count: how many; teams are numbered from there.
+        teams: rows of the members of each.
+    """
+
+    single: Networks
+    count: int
+    teams: Sequence[Sequence[int]]
+
+    def probabilities(self, model: int, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the class probabilities of a network, or the shares of a team's votes, shape (n, classes)."""
+        if model < self.count:
+            return self.single.probabilities(model, inputs)
+        return _shares_of_votes(
+            np.stack([self.single.probabilities(m, inputs) for m in self.teams[model - self.count]])
+        )
+
+    def network(self, model: int) -> Any:
+        """Return the torch module of a network; a team is judged by its first member."""
+        return self.single.network(model if model < self.count else self.teams[model - self.count][0])
