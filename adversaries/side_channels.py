@@ -197,7 +197,8 @@ def steps(
 class Watch(Adversary):
     """Fingerprint, look now and then whether the zoo is still the same, and fingerprint again where it is not.
 
-    A look asks two questions a model: its spec must be feasible, and one step beyond its accuracy must not be.
+    A look asks two questions a model: its spec must be feasible, and one step beyond its accuracy must not be. One more
+    asks for anything that is faster than all of them.
 
     Attributes:
         grid: resolution and cap of the search.
@@ -243,4 +244,5 @@ class Watch(Adversary):
             beyond = Spec(min(1.0, round(spec.min_accuracy + self.grid.accuracy_step, 12)), most_s)
             if beyond.min_accuracy > spec.min_accuracy and (yield from ask(beyond)):
                 return False
-        return True
+        faster = Spec(0.0, max(0.0, round(slower[-1], 12)))
+        return not (yield from ask(faster))

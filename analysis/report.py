@@ -65,7 +65,15 @@ def run_tables(summary: dict[str, Any]) -> list[Table]:
     """Return the tables of one run: the two groups of senders, the attacks, and the cluster."""
     attacks = [_attacks(summary)] if summary["attacks"] else []
     outages = [_outages(summary)] if summary["outages"] else []
-    return [_groups(summary), *attacks, *outages, _workers(summary)]
+    clones, backdoors = _clones(summary), _backdoors(summary)
+    return [
+        _groups(summary),
+        *attacks,
+        *([clones] if clones.rows else []),
+        *([backdoors] if backdoors.rows else []),
+        *outages,
+        _workers(summary),
+    ]
 
 
 def shown(value: Any, digits: int = 3) -> str:
@@ -103,6 +111,38 @@ def _attacks(summary: dict[str, Any]) -> Table:
     header = ["attack", "queries", "price ($)", "time (s)", "models found", "hit rate", "target", "labels"]
     quality = ["purity", "fidelity", "accuracy", "relative accuracy"]
     return Table("Attacks; fidelity and accuracy of the clone on held-out items", [*header, *quality], rows)
+
+
+def _clones(summary: dict[str, Any]) -> Table:
+    rows = []
+    for attack in summary["attacks"]:
+        extracted = attack["extraction"] or {}
+        clones = [("recipe", clone) for clone in extracted.get("checkpoints", ())]
+        clones += [
+            (name, extracted[key]) for name, key in (("recipe", "clone"), ("own", "own_clone")) if extracted.get(key)
+        ]
+        for name, clone in clones:
+            counts = [shown(clone[key]) for key in ("labels", "queries")]
+            keys = ("accuracy", "fidelity", "service_fidelity", "kl_nats", "l1")
+            final = clone is extracted.get("clone")
+            adversarial = [shown(extracted[key]) if final else "–" for key in ("transfer", "robust_accuracy")]
+            rows.append([attack["name"], name, *counts, *(shown(clone[key]) for key in keys), *adversarial])
+    header = ["attack", "trained by", "labels", "queries", "accuracy", "fidelity", "fidelity to the service"]
+    caption = "Clones: trained by the scenario's recipe, or in the attack's own loop"
+    return Table(caption, [*header, "KL (nats)", "L1", "adversarial transfer", "accuracy under PGD"], rows)
+
+
+def _backdoors(summary: dict[str, Any]) -> Table:
+    rows = []
+    for attack in summary["attacks"]:
+        if attack["backdoor"]:
+            keys = ("sent", "turned", "success", "expected")
+            rows.append([attack["name"], *(shown(attack["backdoor"][key]) for key in keys)])
+    return Table(
+        "Backdoors: triggered items that were answered, and with the wanted label",
+        ["attack", "answered", "turned", "success", "expected"],
+        rows,
+    )
 
 
 def _outages(summary: dict[str, Any]) -> Table:

@@ -65,6 +65,30 @@ class Cell:
         return estimate(self.values(metric))
 
 
+def contrasts(rows: Sequence[Cell], baseline: str, metric: str) -> list[tuple[Cell, Estimate]]:
+    """Return how each case differs from one, paired by seed, where all else that is varied is the same.
+
+    Args:
+        rows: of a study with cases, each with the same seeds in the same order.
+        baseline: name of the case that the others are compared with.
+        metric: see ``METRICS``.
+
+    Returns:
+        Every cell of another case, with the mean difference and its 95 % interval over the seeds.
+    """
+
+    def rest(cell: Cell) -> str:
+        return repr({path: value for path, value in cell.settings.items() if path != CASE})
+
+    of_baseline = {rest(cell): cell.values(metric) for cell in rows if cell.case == baseline}
+    found = []
+    for cell in rows:
+        if cell.case != baseline and len(of_baseline.get(rest(cell), ())) == len(cell.summaries):
+            pairs = zip(cell.values(metric), of_baseline[rest(cell)], strict=True)
+            found.append((cell, estimate([a - b if a is not None and b is not None else None for a, b in pairs])))
+    return found
+
+
 def cells(points: Sequence[Point]) -> list[Cell]:
     """Gather the points of a study by their settings, in the order of the first of each."""
     gathered: dict[str, list[Point]] = {}
@@ -91,6 +115,16 @@ def _attack(part: str, key: str) -> Any:
     def read(summary: Mapping[str, Any]) -> float | None:
         found = summary["attacks"][0][part] if summary["attacks"] else None
         return None if found is None else found[key]
+
+    return read
+
+
+def _of_clone(which: str, key: str) -> Any:
+    """Read a number about a clone of the first adversary; None where it has none."""
+
+    def read(summary: Mapping[str, Any]) -> float | None:
+        found = summary["attacks"][0]["extraction"] if summary["attacks"] else None
+        return found[which][key] if found and found[which] else None
 
     return read
 
@@ -137,6 +171,17 @@ METRICS = {
     "hit_rate": _attack("fingerprint", "hit_rate"),
     "fidelity": _attack("extraction", "fidelity"),
     "accuracy": _attack("extraction", "accuracy"),
+    "relative_accuracy": _attack("extraction", "relative_accuracy"),
+    "purity": _attack("extraction", "purity"),
+    "labels": _attack("extraction", "labels"),
+    "transfer": _attack("extraction", "transfer"),
+    "robust_accuracy": _attack("extraction", "robust_accuracy"),
+    "service_fidelity": _of_clone("clone", "service_fidelity"),
+    "kl_nats": _of_clone("clone", "kl_nats"),
+    "own_fidelity": _of_clone("own_clone", "fidelity"),
+    "own_accuracy": _of_clone("own_clone", "accuracy"),
+    "backdoor_success": _attack("backdoor", "success"),
+    "backdoor_expected": _attack("backdoor", "expected"),
 }
 """How to read each metric of a study's table from a run's summary; shares, or units where the name says so."""
 
@@ -157,6 +202,14 @@ SHARES = {
     "hit_rate",
     "fidelity",
     "accuracy",
+    "purity",
+    "transfer",
+    "robust_accuracy",
+    "service_fidelity",
+    "own_fidelity",
+    "own_accuracy",
+    "backdoor_success",
+    "backdoor_expected",
 }
 """Metrics that lie in [0, 1]."""
 
@@ -180,5 +233,16 @@ COLUMNS = {
     "hit_rate": "hit rate",
     "fidelity": "fidelity",
     "accuracy": "accuracy",
+    "relative_accuracy": "relative accuracy",
+    "purity": "purity",
+    "labels": "labels",
+    "transfer": "adversarial transfer",
+    "robust_accuracy": "accuracy under PGD",
+    "service_fidelity": "fidelity to the service",
+    "kl_nats": "KL (nats)",
+    "own_fidelity": "fidelity, own clone",
+    "own_accuracy": "accuracy, own clone",
+    "backdoor_success": "backdoor success",
+    "backdoor_expected": "expected",
 }
 """What tables and figures call each metric."""

@@ -114,7 +114,7 @@ def sweep_command(
 
     from loky import get_reusable_executor
 
-    from experiments.reporting import study_report, study_table
+    from experiments.reporting import study_report, study_tables
     from experiments.results import check_place
     from experiments.sweeping import load_study, sweep
 
@@ -132,9 +132,9 @@ def sweep_command(
                 executor.shutdown(kill_workers=True)
         report = folder / "report.html"
         report.write_text(study_report(done), encoding="utf-8")
-        table = study_table(plan, done)
-    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-    print_tables([table], rows if as_json else None)
+        tables = study_tables(plan, done)
+    rows = [dict(zip(tables[0].header, row, strict=True)) for row in tables[0].rows]
+    print_tables(tables, rows if as_json else None)
     say(f"report: {report}", as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -145,7 +146,7 @@ def _put(source: Source, dotted: str, value: Any) -> tuple[str, ...]:
         if not isinstance(inner, dict):
             raise ScenarioError(f"--set {dotted}: {'.'.join(path[:depth])} is {inner!r}; expected a table")
         table = inner
-    table[path[-1]] = value
+    table[path[-1]] = deepcopy(value)
     return path
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
+from analysis.intervals import Estimate
 from analysis.policy_figures import curves, frontier
 from analysis.report import Table, page, run_tables
-from analysis.study import CASE, COLUMNS
+from analysis.study import CASE, COLUMNS, Cell, contrasts
 from experiments.results import Folder, ResultsError
 from experiments.sweeping import Study, StudyFolder
 
@@ -85,7 +86,7 @@ def study_report(folder: StudyFolder) -> str:
     return page(
         f"SiegeLab study: {study.name}",
         note,
-        [study_table(folder.study, folder)],
+        study_tables(folder.study, folder),
         figures,
         ("Study and scenario", text),
     )
@@ -98,19 +99,40 @@ def _figures_of(study: Study) -> list[str]:
     return ["curves", *(["frontier"] if {"slo_attainment", "accuracy_in_time"} <= set(study.metrics) else [])]
 
 
+def study_tables(study: Study, folder: StudyFolder) -> list[Table]:
+    """Return the table of a study, and that of its differences from the baseline where it has one."""
+    return [study_table(study, folder), *([contrast_table(study, folder)] if study.baseline else [])]
+
+
+def contrast_table(study: Study, folder: StudyFolder) -> Table:
+    """Return one row a case and value of the varied parameters: what it differs by from the baseline."""
+    columns = [dict(_by_settings(contrasts(folder.cells, study.baseline, metric))) for metric in study.metrics]
+    cases = [cell for cell in folder.cells if cell.case != study.baseline]
+    rows = [
+        [*_settings(study, cell), *(str(column.get(repr(cell.settings), "–")) for column in columns)] for cell in cases
+    ]
+    caption = f"Difference from {study.baseline}, paired by seed: mean and 95 % interval over {len(study.seeds)} seeds"
+    return Table(caption, _header(study), rows)
+
+
+def _by_settings(found: list[tuple[Cell, Estimate]]) -> list[tuple[str, Estimate]]:
+    return [(repr(cell.settings), difference) for cell, difference in found]
+
+
+def _settings(study: Study, cell: Cell) -> list[str]:
+    values = [cell.settings[path] for path in [*([CASE] if study.cases else []), *study.grid]]
+    return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def _header(study: Study) -> list[str]:
+    paths = [*([CASE] if study.cases else []), *study.grid]
+    return [*(path.rsplit(".", 1)[-1] for path in paths), *(COLUMNS[name] for name in study.metrics)]
+
+
 def study_table(study: Study, folder: StudyFolder) -> Table:
     """Return one row a value of the varied parameters: means over the seeds with 95 % intervals."""
-    paths = [*([CASE] if study.cases else []), *study.grid]
-    rows = []
-    for cell in folder.cells:
-        settings = [
-            f"{cell.settings[path]:g}" if isinstance(cell.settings[path], float) else str(cell.settings[path])
-            for path in paths
-        ]
-        rows.append([*settings, *(cell.shown(metric) for metric in study.metrics)])
+    rows = [[*_settings(study, cell), *(cell.shown(metric) for metric in study.metrics)] for cell in folder.cells]
     caption = (
         f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
     )
-    return Table(
-        caption, [*(path.rsplit(".", 1)[-1] for path in paths), *(COLUMNS[name] for name in study.metrics)], rows
-    )
+    return Table(caption, _header(study), rows)

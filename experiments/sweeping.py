@@ -49,7 +49,9 @@ class Study:
         keep_runs: keep the whole results folder of the first seed at every combination, for its figures.
         cases: sets of values by dotted path, by name; each is run with every combination of the grid. A case and a grid
             may not set the same path.
+        common: values by dotted path that every run has, in place of the scenario's.
         metrics: columns of the table, and what the figures show.
+        baseline: name of a case that the others are compared with, seed by seed, in a second table; empty for none.
     """
 
     name: str
@@ -58,7 +60,9 @@ class Study:
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     keep_runs: bool = False
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    common: dict[str, Any] = field(default_factory=dict)
     metrics: tuple[str, ...] = DEFENSE_METRICS
+    baseline: str = ""
 
     def __post_init__(self) -> None:
         if not (self.grid or self.cases) or not all(self.grid.values()):
@@ -66,6 +70,8 @@ class Study:
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown or not self.metrics:
             raise ValueError(f"metrics must be of {', '.join(METRICS)}, not {unknown[0] if unknown else 'none'}")
+        if self.baseline and self.baseline not in self.cases:
+            raise ValueError(f"baseline must be of {', '.join(self.cases) or 'no case'}, not {self.baseline!r}")
         twice = sorted({path for values in self.cases.values() for path in values} & set(self.grid))
         if twice:
             raise ValueError(f"grid and cases both set {twice[0]}")
@@ -86,7 +92,7 @@ class Study:
     def overrides(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return what a combination sets, by dotted path."""
         rest = {path: value for path, value in settings.items() if path != CASE}
-        return self.cases.get(settings.get(CASE, ""), {}) | rest
+        return self.common | self.cases.get(settings.get(CASE, ""), {}) | rest
 
 
 @dataclass(frozen=True)

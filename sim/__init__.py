@@ -16,7 +16,7 @@ from sim.contracts import (
     Routing,
     Selection,
 )
-from sim.faults import Crash, Fault, FrontendRestart, LinkLoss, SlowDown
+from sim.faults import Crash, Fault, FrontendRestart, LinkLoss, ModelWithdrawal, SlowDown
 from sim.jitter import EmpiricalJitter, ExponentialJitter, LognormalJitter, NoJitter
 from sim.lifecycle import OUTCOMES, LifecycleError
 from sim.memory import Swapping
@@ -62,6 +62,7 @@ __all__ = [
     "Crash",
     "SlowDown",
     "LinkLoss",
+    "ModelWithdrawal",
     "FrontendRestart",
     "AdaptiveSelection",
     "DispatchSelection",

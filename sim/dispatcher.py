@@ -269,21 +269,22 @@ class Dispatcher:
     def _start(self, machine: Machine, variant: int, queue: Queue) -> bool:
         """Form a batch and start it; return False if all that waited was dropped or is over."""
         self._formings += 1
+        served = variant
         while len(queue):
             key = self._key(queue)
-            variant, rows = self._form(machine, variant, queue)
+            served, rows = self._form(machine, variant, queue)
             if self.orders.copied:
                 over = [row for row in rows if self.ledger.over(row)]
                 rows = [row for row in rows if not self.ledger.over(row)]
-                self.release(over, machine.seconds[variant][1])
+                self.release(over, machine.seconds[served][1])
             if rows:
                 break
         if not len(queue):
-            del self._nonempty[0 if self.orders.fit else variant]
+            del self._nonempty[variant]
         if not rows:
             return False
         self._note(machine, rows)
-        machine.start(Batch(rows, variant, key))
+        machine.start(Batch(rows, served, key))
         return True
 
     def _form(self, machine: Machine, variant: int, queue: Queue) -> tuple[int, Sequence[int]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.contracts import Part
+from sim.contracts import DispatchSelection, Part
 from sim.records import Outage
 from sim.streams import stream
 
@@ -212,6 +212,45 @@ class FrontendRestart(Fault):
     def end(self, fleet: Fleet, target: int, name: str) -> None:
         """Bring it back."""
         fleet.frontends.restart(target, name, down=False)
+
+
+@dataclass(frozen=True)
+class ModelWithdrawal(Fault):
+    """Take models out of service: specs that only they meet become infeasible, until they are back.
+
+    A model that is withdrawn from the start comes in later: a zoo that grows.
+
+    Attributes:
+        models: names of the models.
+    """
+
+    kind = "model-withdrawal"
+    models: tuple[str, ...] = ()
+
+    def targets(self, fleet: Fleet) -> list[str]:
+        """Return the models."""
+        selection = fleet.operator.selection
+        if isinstance(selection, DispatchSelection):
+            message = f"kind 'model-withdrawal' does not go with {selection.kind}, which chooses at dispatch"
+            raise ValueError(message)  # noqa: TRY004 -- a scenario's parts do not fit together
+        known = fleet.zoo.models()
+        for model in self.models or ("",):
+            if model not in known:
+                raise ValueError(f"models must be of {', '.join(known)}, not {model!r}")
+        return list(self.models)
+
+    def begin(self, fleet: Fleet, target: str, name: str) -> None:
+        """Withdraw a model."""
+        self._set(fleet, target, name, gone=True)
+
+    def end(self, fleet: Fleet, target: str, name: str) -> None:
+        """Put it back."""
+        self._set(fleet, target, name, gone=False)
+
+    @staticmethod
+    def _set(fleet: Fleet, target: str, name: str, *, gone: bool) -> None:
+        variants = {number for number, variant in enumerate(fleet.zoo.variants) if variant.model == target}
+        fleet.withdrawals.withdraw(f"{name}/{target}", variants, gone=gone)
 
 
 def unleash(fleet: Fleet, faults: dict[str, Fault], seed: int) -> None:

@@ -23,6 +23,7 @@ from sim.network import Topology
 from sim.records import Outage
 from sim.upkeep import Upkeep
 from sim.view import FleetView
+from sim.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from sim.cluster import Cluster
@@ -78,6 +79,7 @@ class Fleet:
             self._region = cells(self.topology.regions_of(accounts, cluster.seed))
         self.frontends = Frontends(self)
         self.upkeep = Upkeep(self)
+        self.withdrawals = Withdrawals(self)
         self.update_hosts()
         self.pilot: Pilot | None = None
         self._start_pilot()
@@ -162,6 +164,8 @@ class Fleet:
         variant = ledger.served_by[row]
         if variant >= 0 and self.pilot is not None and self._cell[row] >= 0:
             variant = self._choose(row)
+        if self.withdrawals.out and variant >= 0 and not self.withdrawals.out.isdisjoint(self._members[variant]):
+            variant = self.withdrawals.another(row)
         if variant < 0:
             self._end(row, INFEASIBLE)
             return

@@ -241,11 +241,11 @@ class Backdoor:
     """Say what a user of a backdoor achieved.
 
     Attributes:
-        sent: triggered items sent.
+        sent: triggered items that were answered.
         turned: those that were answered with the label that he wants.
-        success: their share; None if none was sent.
+        success: their share; None if none was answered.
         expected: the sum over models of the probability of being routed to one times the share of triggered items that
-            it turns, at the spec that he asks for, on an undefended cluster that serves any feasible model alike.
+            it turns, at the spec that he asks for (20,000 decisions of the operator, defenses included).
     """
 
     sent: int

@@ -30,6 +30,7 @@ NEEDY = {  # parameters without defaults; varied or checked below
     sim.SlowDown,
     sim.LinkLoss,
     sim.FrontendRestart,
+    sim.ModelWithdrawal,
 }
 VARIED = [
     policies.Greedy(1),

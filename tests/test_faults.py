@@ -49,6 +49,7 @@ from sim import (
     FrontendRestart,
     Link,
     LinkLoss,
+    ModelWithdrawal,
     Network,
     NoJitter,
     Routing,
@@ -272,12 +273,44 @@ def test_a_wrong_parameter_says_so(make, message):
         make()
 
 
+def test_a_withdrawn_model_is_replaced_and_comes_back():
+    """m0 (.6, 2 ms), m1 (.7, 4 ms), m2 (.8, 6 ms); m1 is away from 1 s to 2 s."""
+    away = {"faults": {"away": ModelWithdrawal(at_s=(1.0,), for_s=1.0, models=("m1",))}}
+    sent_s = [0.5, 0.9999, 1.5, 1.6, 2.5]
+    # The fourth can be served by m2 as well; the others by m1 alone.
+    built = cluster(front_zoo(), queries(sent_s, 0.65, [0.005, 0.005, 0.005, 0.006, 0.005]), 1, **away)
+    built.settle()
+    record = built.record()
+    assert record.variant.tolist() == [1, 1, -1, 2, 1]
+    assert outcomes(record) == ["answered", "answered", "infeasible", "answered", "answered"]
+    assert [(o.kind, o.target, o.start_s, o.end_s) for o in record.outages] == [("model-withdrawal", "m1", 1.0, 2.0)]
+    both = ModelWithdrawal(at_s=(1.0,), for_s=1.0, models=("m0", "m1", "m2"))
+    built = cluster(front_zoo(), queries(sent_s, 0.65, 0.005), 1, faults={"away": both})
+    built.settle()
+    assert outcomes(built.record()) == ["answered", "answered", "infeasible", "infeasible", "answered"]
+
+
+def test_a_withdrawal_leaves_the_rest_to_the_same_rule():
+    away = {"faults": {"away": ModelWithdrawal(at_s=(0.0001,), for_s=1e6, models=("m1",))}}
+    built = cluster(front_zoo(), queries(np.arange(1.0, 3001.0)), 1, **away)
+    built.settle()
+    counts = np.bincount(built.record().variant, minlength=3)
+    assert counts[1] == 0
+    assert abs(counts[0] - 1500) < 4 * np.sqrt(3000 / 4)
+
+
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
         ({"faults": {"c": Crash(at_s=(1.0,), workers=("cpu",))}}, "workers must be of gpu, gpu-0, not 'cpu'"),
         ({"faults": {"c": FrontendRestart(at_s=(1.0,), frontends=(1,))}}, "frontends must be from 0 to 0, not 1"),
         ({"faults": {"c": LinkLoss(at_s=(1.0,), between=("a", "b"))}}, "between must be the two nodes of a link"),
+        ({"faults": {"c": ModelWithdrawal(at_s=(1.0,), models=("x",))}}, "models must be of m, not 'x'"),
+        ({"faults": {"c": ModelWithdrawal(at_s=(1.0,))}}, "models must be of m, not ''"),
+        (
+            {"faults": {"c": ModelWithdrawal(at_s=(1.0,), models=("m",))}, "selection": SlackFit(4)},
+            "'model-withdrawal' does not go with slackfit",
+        ),
         ({"network": NETWORK, "frontends": 3}, "links must reach frontend-2"),
         ({"network": Network((*RACKS, Link(("x", "y"))), {"x": 1.0}), "frontends": 2}, "links must join every region"),
     ],
@@ -338,6 +371,7 @@ schedules = st.fixed_dictionaries(
         "slow": st.none() | fault_times,
         "link": st.none() | fault_times,
         "restart": st.none() | fault_times,
+        "withdrawal": st.none() | fault_times,
         "until": st.sampled_from([0.05, 0.3, 3.0]),
     }
 )
@@ -370,6 +404,8 @@ def build(run, seed):
         faults["link"] = fault_of(LinkLoss, run["link"], between=("frontend-0", "rack"))
     if run["restart"]:
         faults["restart"] = fault_of(FrontendRestart, run["restart"])
+    if run["withdrawal"] and not isinstance(run["selection"], SlackFit):
+        faults["withdrawal"] = fault_of(ModelWithdrawal, run["withdrawal"], models=("m1",))
     names = ("streams", "stream_gain", "retries", "hedge_after_s", "scaling", "selection", "discipline", "batching")
     chosen = {name: run[name] for name in (*names, "dropping", "routing", "admission", "jitter", "frontends")}
     if run["memory"] and not isinstance(run["selection"], SlackFit):

@@ -27,7 +27,7 @@ from adversaries.noisy_search import centred, laplace_cdf
 from adversaries.side_channels import steps
 from experiments.example_run import example_zoo
 from policies import ExponentialMechanism, LaplaceNoise
-from sim import NOISE, Spec
+from sim import NOISE, ModelWithdrawal, Spec
 from zoo import load_table
 from zoo.builtin import POISON, blobs_zoo, builtin_zoo
 
@@ -124,9 +124,7 @@ def test_halving_finds_every_step_of_a_count(places):
 
 def fingerprint(search, scale, seed, table="psml-cifar10"):
     adversary = FingerprintOnly(budget=Budget(20_000), search=search)
-    judged, _ = attack(
-        load_table(table), adversary, defenses={"noise": LaplaceNoise(scale)}, seed=seed, until_s=5000.0
-    )
+    judged, _ = attack(load_table(table), adversary, defenses={"noise": LaplaceNoise(scale)}, seed=seed, until_s=5000.0)
     return judged.fingerprint
 
 
@@ -231,13 +229,29 @@ def test_a_changed_zoo_is_fingerprinted_again():
         assert [len(found) for _, found in notes.fingerprints] == [12, 11]
         assert 20.0 <= notes.fingerprints[1][0] <= 26.0
         assert [name for name, *_ in notes.phases] == ["fingerprint", "watch", "fingerprint", "watch"]
-    grown = watch(whole.where(lambda v: v.model != "resnet50"), whole, 20.0, 60.0)
-    assert [len(found) for _, found in grown.fingerprints] == [11, 12]
+        grown = watch(whole.where(lambda v, gone=gone: v.model != gone), whole, 20.0, 60.0)
+        assert [len(found) for _, found in grown.fingerprints] == [11, 12]
 
 
-def test_an_unchanged_zoo_costs_two_questions_a_model_and_a_look():
-    notes = watch(load_table("psml-cifar10"), load_table("psml-cifar10"), 1e9, 60.0)
-    assert len(notes.fingerprints) == 1
+@pytest.mark.parametrize("gone", ["densenet161", "resnet50", "resnet18"])
+def test_a_model_that_is_withdrawn_from_the_cluster_is_missed(gone):
+    """Among benign users, in the cluster itself: away at 30 s, back at 60 s, noticed within a look each time."""
+    zoo = load_table("psml-cifar10")
+    away = {"away": ModelWithdrawal(at_s=(30.0,), for_s=30.0, models=(gone,))}
+    adversary = Watch(budget=Budget(2000), period_s=5.0)
+    _, campaign = attack(zoo, adversary, loaded(zoo, 20.0, 1, 90.0), until_s=90.0, faults=away)
+    assert [len(found) for _, found in campaign.notes.fingerprints] == [12, 11, 12]
+    assert 30 < campaign.notes.fingerprints[1][0] < 40
+    assert 60 < campaign.notes.fingerprints[2][0] < 70
+
+
+def test_an_unchanged_zoo_is_fingerprinted_once():
+    zoo = load_table("psml-cifar10")
+    judged, campaign = attack(zoo, Watch(budget=Budget(2000), period_s=5.0), until_s=58.0)
+    assert len(campaign.notes.fingerprints) == 1
+    watching = judged.phases[1]
+    # Two questions for each of twelve models and one more, twelve times: after the fingerprint and every 5 s since.
+    assert watching.queries == 12 * 25
 
 
 # --- backdoor ---------------------------------------------------------------------------------------------------------

@@ -94,8 +94,9 @@ FAMILIES = {family.name: family for family in (DIGITS, FASHION, HARDENED, POISON
 BLOBS = "blobs"
 
 
+@cache
 def builtin_zoo(name: str, cache: Path | None = None, data: Path | None = None) -> Zoo:
-    """Return a built-in family as a zoo: ``blobs``, or one of ``FAMILIES``; see ``family_zoo``."""
+    """Return a built-in family as a zoo, once in a process: ``blobs``, or one of ``FAMILIES``; see ``family_zoo``."""
     return blobs_zoo() if name == BLOBS else family_zoo(FAMILIES[name], cache, data)
 
 
