@@ -33,6 +33,7 @@ from adversaries.judging import Judge
 from adversaries.manners import Averaging, Cover, Filtering, GiveUp, Pacing, Retry
 from adversaries.noisy_search import BayesianBisection, CellCentre
 from adversaries.probing import ProbeStream
+from adversaries.recovering import recovered
 from adversaries.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
 from adversaries.side_channels import OutputFingerprint, TimingFingerprint, Watch
 from adversaries.sybils import Sybils
@@ -88,4 +89,5 @@ __all__ = [
     "SolveLinear",
     "LineSearch",
     "CloneRecipe",
+    "recovered",
 ]

@@ -60,7 +60,19 @@ def check_adversary(part: Adversary) -> None:
     assert sum(phase.queries for phase in judged.phases) == sent, f"{name} sends queries outside of its phases"
     quiet, _ = example_run()
     nothing, _ = example_run(adversary=dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=0)))
-    assert np.array_equal(quiet.delivered_s, nothing.delivered_s, equal_nan=True), f"{name} acts without a budget"
+    for column in (
+        "account",
+        "item",
+        "sent_s",
+        "started_s",
+        "delivered_s",
+        "variant",
+        "worker",
+        "batch_size",
+        "outcome",
+    ):
+        same = getattr(quiet, column).tobytes() == getattr(nothing, column).tobytes()
+        assert same, f"{name} acts without a budget: {column} of the benign users has changed"
 
 
 def check_strategy(part: Strategy) -> None:

@@ -11,9 +11,9 @@ from conftest import front_zoo, operator, queries
 from analysis import attacks_frame, estimate, measured, requests_frame, summarize
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
 from analysis.report import Table, page, run_tables, shown
-from analysis.study import Cell, Point, cells
+from analysis.study import Cell, Point, cells, contrasts
 from experiments.conformance import example_zoo
-from sim import OUTCOMES, AttackRecord, Cluster, Extraction, Fingerprint, Phase, WorkerGroup
+from sim import OUTCOMES, AttackRecord, Backdoor, CloneQuality, Cluster, Extraction, Fingerprint, Phase, WorkerGroup
 from sim.records import RunRecord
 
 
@@ -248,3 +248,38 @@ def test_tables_of_a_run():
 
 def test_numbers_are_shown_for_reading():
     assert [shown(value) for value in (None, 0.12345, 1234567, "x")] == ["–", "0.123", "1,234,567", "x"]
+
+
+def fidelities(case, values):
+    summaries = tuple({"attacks": [{"extraction": {"fidelity": value}}]} for value in values)
+    return Cell({"case": case, "size": len(values)}, summaries)
+
+
+def test_cases_are_compared_seed_by_seed():
+    """Paired differences have the interval of the differences, which is smaller than that of either mean."""
+    base, other = [0.5, 0.7, 0.9], [0.6, 0.81, 0.99]
+    rows = [fidelities("base", base), fidelities("other", other), fidelities("other", [0.1, 0.2])]
+    ((cell, difference),) = contrasts(rows, "base", "fidelity")  # two seeds find no partner
+    assert cell is rows[1]
+    expected = estimate([0.1, 0.11, 0.09])
+    assert difference.mean == pytest.approx(0.1)
+    assert difference.half_width == pytest.approx(expected.half_width)
+    assert difference.half_width < rows[0].estimate("fidelity").half_width
+    missing = [fidelities("base", [None, 0.5, 0.5]), fidelities("other", [0.4, 0.6, 0.7])]
+    assert contrasts(missing, "base", "fidelity")[0][1].mean == pytest.approx(0.15)
+
+
+def test_the_tables_of_a_run_show_clones_and_backdoors():
+    clone = CloneQuality(30, 44, 0.8, 0.9, 0.95, {"m": 0.9}, 0.85, 0.2, 0.3)
+    found = Extraction("m", 30, 1.0, 0.8, 0.9, 0.95, {"m": 30}, clone, replace(clone, labels=31), (clone,), 0.25, 0.125)
+    attacking = replace(attack(), extraction=found, backdoor=Backdoor(10, 4, 0.4, 0.5))
+    tables = {
+        table.caption.split(":")[0]: table
+        for table in run_tables(summarize(by_hand(), [attacking], [], "x", 1).to_dict())
+    }
+    rows = tables["Clones"].rows
+    assert [row[:4] for row in rows] == [
+        ["thief", how, n, "44"] for how, n in (("recipe", "30"), ("recipe", "30"), ("own", "31"))
+    ]
+    assert [row[-2:] for row in rows] == [["–", "–"], ["0.250", "0.125"], ["–", "–"]]
+    assert tables["Backdoors"].rows == [["thief", "10", "4", "0.400", "0.500"]]

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from typer.testing import CliRunner
 
 from experiments.cli import app
 from experiments.console import progress
+from experiments.decode import decode, encode
+from experiments.reporting import study_report, study_tables
 from experiments.results import ResultsError, check_place, write_whole
-from experiments.sweeping import Study, StudyFolder, load_study
+from experiments.sweeping import Study, StudyFolder, load_study, sweep
 
 SMALL = """
 name = "small"
@@ -424,11 +427,34 @@ def test_only_results_are_replaced(tmp_path):
         (lambda: Study("s", "quickstart", {}), "grid must have at least one path"),
         (lambda: Study("s", "quickstart", {"seed": ()}), "each with at least one value"),
         (lambda: Study("s", "quickstart", {"a": (1,)}, seeds=(1, 1)), "all different"),
+        (lambda: Study("s", "quickstart", {"a": (1,)}, baseline="x"), "baseline must be of no case, not 'x'"),
     ],
 )
 def test_a_wrong_study_says_so(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_study_sets_what_is_common_and_compares_with_its_baseline(tmp_path):
+    study = Study(
+        "compared",
+        "psml-fingerprint",
+        {"adversary.thief.budget.queries": (60, 300)},
+        (1, 2),
+        cases={"plain": {}, "sharing": {"adversary.thief": {"kind": "fingerprint", "search": "sharing"}}},
+        common={"run.duration_s": 8.0, "workload.load": 0.05},
+        metrics=("models_found", "fingerprint_queries"),
+        baseline="plain",
+    )
+    with ThreadPoolExecutor(1) as executor:
+        done = sweep(study, tmp_path / "study", executor)
+    assert {point.summary["duration_s"] for point in done.points} == {8.0}
+    assert decode(Study, encode(study)) == study  # running it has not changed it
+    table, differences = study_tables(study, done)
+    assert len(table.rows) == 4
+    assert [row[:2] for row in differences.rows] == [["sharing", "60"], ["sharing", "300"]]
+    assert differences.rows[1][-1] == "-42.000 ± 0.000"  # 131 queries and 173
+    assert "Difference from plain, paired by seed" in study_report(done)
 
 
 def test_the_built_in_study_is_over_the_quickstart():

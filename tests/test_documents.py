@@ -16,8 +16,10 @@ import policies
 import workloads
 from experiments import load, looking, run
 from experiments.cli import app
+from experiments.scenario import FAMILY_NAMES
 from sim import Crash, Defense, FrontendRestart, LinkLoss, SlowDown
 from zoo import builtin_tables
+from zoo.datasets import FILES
 
 PAGES = {path.name: path for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]}
 BLOCKS = {name: re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL) for name, path in PAGES.items()}
@@ -39,6 +41,7 @@ def test_there_are_blocks_to_run():
     assert {name for name, blocks in BLOCKS.items() if blocks} == {
         "README.md",
         "CONTRIBUTING.md",
+        "attacks.md",
         "policies.md",
         "workloads.md",
     }
@@ -63,6 +66,16 @@ def test_the_guide_lists_every_policy():
     listed = [part.kind for part in parts if not issubclass(part, Defense)]
     assert [kind for kind in listed if f"`{kind}`" not in text] == []
     assert [part.kind for part in (Crash, SlowDown, LinkLoss, FrontendRestart) if part.kind not in text] == []
+
+
+def test_the_guide_lists_every_part_of_an_attack():
+    text = PAGES["attacks.md"].read_text()
+    parts = [getattr(adversaries, name) for name in adversaries.__all__]
+    kinds = [part.kind for part in parts if isinstance(part, type) and hasattr(part, "kind")]
+    assert len(kinds) > 30
+    assert [kind for kind in kinds if f"`{kind}`" not in text] == []
+    assert [name for name in FAMILY_NAMES if f"| `{name}` |" not in text] == []
+    assert [name for name in ("digits", *FILES) if f"`{name}`" not in text] == []
 
 
 def test_the_toml_of_the_guide_is_a_scenario(tmp_path):

@@ -37,6 +37,7 @@ from adversaries import (
     Strategy,
     Sybils,
     Uncertainty,
+    recovered,
 )
 from adversaries.extraction.active import Round, farthest_first
 from adversaries.extraction.strategies import _Rewards, clustered
@@ -396,6 +397,25 @@ def test_no_attack_spends_a_query_more_than_its_budget(most, strategy, manner, a
     assert len(record.sent_s) <= most
     assert np.bincount(record.outcome, minlength=len(OUTCOMES)).sum() == len(record.sent_s)
     assert len(campaign.notes.items) <= most
+
+
+def reverse_sigmoid(answers, beta=0.9, gamma=0.2):
+    odds = np.clip(answers, 1e-6, 1 - 1e-6)
+    bent = answers - beta * (1 / (1 + np.exp(-gamma * np.log(odds / (1 - odds)))) - 0.5)
+    return (bent / bent.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("perturb", [reverse_sigmoid, lambda p: np.round(p, 1).astype(np.float32)], ids=["rs", "round"])
+def test_a_known_map_is_undone(perturb):
+    table = blobs_zoo().answers
+    exact = table.probabilities[3, table.data.test]
+    given = perturb(exact)
+    back = recovered(given, perturb, np.random.default_rng(1))
+    assert back.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    before, after = np.abs(given - exact).sum(axis=1).mean(), np.abs(back - exact).sum(axis=1).mean()
+    assert after < before if perturb is not reverse_sigmoid else after < before / 3
+    with pytest.raises(ValueError, match="neighbours must be at least 1 and at most samples, not 20 of 10"):
+        recovered(given, perturb, np.random.default_rng(1), 10, 20)
 
 
 # --- truth ------------------------------------------------------------------------------------------------------------
