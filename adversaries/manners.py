@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from simpy.events import Event
 
 from adversaries.asking import Answers, Manner, Send, Setting
 from sim import Answer, BudgetExhausted, Spec
@@ -79,22 +80,34 @@ class Pacing(Manner):
         """Return what sends one query after the other, with the gaps."""
         client, rng = setting.client, setting.rng
 
-        def sending(items: Sequence[int]) -> Answers:
-            answers: list[Answer] = []
-            for item in items:
-                yield client.wait(rng.exponential(self.gap_s) if self.gaps == "poisson" else self.gap_s)
-                into = client.now % self.every_s if self.every_s else 0.0
-                if into > self.open_s:
-                    yield client.wait(self.every_s - into)
-                try:
-                    answers += yield from send([item])
-                except BudgetExhausted:
-                    if not answers:
-                        raise
-                    break
-            return answers
+        def gap() -> Before:
+            yield client.wait(rng.exponential(self.gap_s) if self.gaps == "poisson" else self.gap_s)
+            into = client.now % self.every_s if self.every_s else 0.0
+            if into > self.open_s:
+                yield client.wait(self.every_s - into)
 
-        return sending
+        return _one_by_one(send, gap)
+
+
+Before = Generator[Event, Answer, None]
+
+
+def _one_by_one(send: Send, before: Callable[[], Before]) -> Send:
+    """Return what does something before each item; a budget that ends leaves the answers that are there."""
+
+    def sending(items: Sequence[int]) -> Answers:
+        answers: list[Answer] = []
+        for item in items:
+            try:
+                yield from before()
+                answers += yield from send([item])
+            except BudgetExhausted:
+                if not answers:
+                    raise
+                break
+        return answers
+
+    return sending
 
 
 @dataclass(frozen=True)
@@ -192,21 +205,12 @@ class Cover(Manner):
         client, rng = setting.client, setting.rng
         pool = setting.holdings.pools.get("in-distribution", np.array([-1]))
 
-        def sending(items: Sequence[int]) -> Answers:
-            answers: list[Answer] = []
-            for item in items:
-                try:
-                    for _ in range(rng.geometric(1 - self.share) - 1):
-                        looser = Spec(rng.uniform(0, setting.spec.min_accuracy), setting.spec.max_latency_s)
-                        yield client.ask(int(rng.choice(pool)), looser)
-                    answers += yield from send([item])
-                except BudgetExhausted:
-                    if not answers:
-                        raise
-                    break
-            return answers
+        def cover() -> Before:
+            for _ in range(rng.geometric(1 - self.share) - 1):
+                looser = Spec(rng.uniform(0, setting.spec.min_accuracy), setting.spec.max_latency_s)
+                yield client.ask(int(rng.choice(pool)), looser)
 
-        return sending
+        return _one_by_one(send, cover)
 
 
 @dataclass(frozen=True)

@@ -9,47 +9,76 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, finished
-from analysis.study import COLUMNS, COUNTED, SHARES, Cell
+from analysis.study import CASE, COLUMNS, COUNTED, SHARES, Cell
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, "#000000")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star")
+OF_CLONES = {"fidelity", "accuracy", "service_fidelity", "own_fidelity", "own_accuracy"}
+"""Shares that clones differ little in: their axis shows where they lie, not where 0 is."""
+
 UNITS = {"rate": "/s", "duration_s": "s"}
 
 
 def curves(cells: Sequence[Cell], axis: str, metrics: Sequence[str]) -> go.Figure:
     """Draw each metric over the varied parameter, a curve a case; with cases alone a bar each.
 
+    What else is varied has a row of panels for each of its values.
+
     Args:
         cells: of the study.
         axis: dotted path of the varied parameter, or ``case``.
-        metrics: names of what to draw, one panel each.
+        metrics: names of what to draw, one column of panels each.
     """
-    figure = make_subplots(rows=1, cols=len(metrics), horizontal_spacing=0.10 if len(metrics) < 4 else 0.07)
+    rows = list(dict.fromkeys(_others(cell, axis) for cell in cells))
+    spacing = 0.10 if len(metrics) < 4 else 0.07
+    titles = [row for row in rows for _ in metrics] if len(rows) > 1 else None
+    figure = make_subplots(
+        rows=len(rows),
+        cols=len(metrics),
+        horizontal_spacing=spacing,
+        vertical_spacing=0.3 / len(rows),
+        subplot_titles=titles,
+    )
     cases = list(dict.fromkeys(cell.case for cell in cells))
-    for column, metric in enumerate(metrics, start=1):
-        for case, colour, symbol in zip(cases, cycle(COLOURS), cycle(SYMBOLS), strict=False):
-            _add_case(figure, [cell for cell in cells if cell.case == case], metric, (colour, symbol), column)
-        figure.update_xaxes(title=_axis_title(axis), row=1, col=column)
-        name = COLUMNS[metric] + (" (share)" if metric in COUNTED else "")
-        figure.update_yaxes(title=name, rangemode="tozero", row=1, col=column)
-        if metric in SHARES:
-            figure.update_yaxes(range=[0, 1.05], row=1, col=column)
+    for row, others in enumerate(rows, start=1):
+        for column, metric in enumerate(metrics, start=1):
+            for case, colour, symbol in zip(cases, cycle(COLOURS), cycle(SYMBOLS), strict=False):
+                own = [cell for cell in cells if cell.case == case and _others(cell, axis) == others]
+                _add_case(figure, own, metric, (colour, symbol), (row, column))
+            if row == len(rows):
+                figure.update_xaxes(title=_axis_title(axis), row=row, col=column)
+            name = COLUMNS[metric] + (" (share)" if metric in COUNTED else "")
+            figure.update_yaxes(title=name, row=row, col=column)
+            if metric not in OF_CLONES:
+                figure.update_yaxes(rangemode="tozero", row=row, col=column)
+            if metric in SHARES - OF_CLONES:
+                figure.update_yaxes(range=[0, 1.05], row=row, col=column)
     if axis == "case":
         figure.update_xaxes(showticklabels=False)
     n = min(len(cell.summaries) for cell in cells)
-    return finished(figure, f"Mean and 95 % interval over {n} seeds", height=460 + 10 * len(cases))
+    height = 460 if len(rows) == 1 else 190 + 270 * len(rows)
+    finished(figure, f"Mean and 95 % interval over {n} seeds", height=height + 10 * len(cases))
+    return figure.update_layout(margin_t=60 if len(rows) == 1 else 100)
 
 
-def _add_case(figure: go.Figure, cells: Sequence[Cell], metric: str, style: tuple[str, str], column: int) -> None:
-    colour, symbol = style
+def _others(cell: Cell, axis: str) -> str:
+    """Return what a cell is set to besides its case and the axis, as a panel's title."""
+    others = {path: value for path, value in cell.settings.items() if path not in {CASE, axis}}
+    return ", ".join(f"{_axis_title(path)} {value}" for path, value in others.items())
+
+
+def _add_case(
+    figure: go.Figure, cells: Sequence[Cell], metric: str, style: tuple[str, str], place: tuple[int, int]
+) -> None:
+    (colour, symbol), (row, column) = style, place
     points = [cell.estimate(metric) for cell in cells]
     name = cells[0].case or "runs"
     widths = [point.half_width for point in points]
     error = None if metric in COUNTED else {"array": widths, "thickness": 1.2, "width": 4}
     values, means = [cell.value for cell in cells], [point.mean for point in points]
-    shared = {"name": name, "legendgroup": name, "showlegend": column == 1}
+    shared = {"name": name, "legendgroup": name, "showlegend": place == (1, 1)}
     if len(cells) == 1:
-        figure.add_bar(x=values, y=means, error_y=error, marker={"color": colour}, row=1, col=column, **shared)
+        figure.add_bar(x=values, y=means, error_y=error, marker={"color": colour}, row=row, col=column, **shared)
         return
     figure.add_scatter(
         x=values,
@@ -58,18 +87,22 @@ def _add_case(figure: go.Figure, cells: Sequence[Cell], metric: str, style: tupl
         mode="lines+markers",
         line={"color": colour},
         marker={"symbol": symbol, "size": 8},
-        row=1,
+        row=row,
         col=column,
         **shared,
     )
 
 
 def _axis_title(axis: str) -> str:
-    """Return what the axis of a varied parameter is called, with its unit where it has one."""
-    if axis == "case":
+    """Return what a varied parameter is called: without the table that its like are in, with its unit."""
+    if axis == CASE:
         return ""
+    parts = axis.removeprefix("workload.").split(".")
+    short = ".".join(parts[2:] if parts[0] == "adversary" else parts)
     name = axis.rsplit(".", 1)[-1]
-    return f"{axis.removeprefix('workload.')} ({UNITS[name]})" if name in UNITS else axis.removeprefix("workload.")
+    if name in UNITS:
+        return f"{short} ({UNITS[name]})"
+    return f"{short.removesuffix('_s')} (s)" if name.endswith("_s") else short
 
 
 def frontier(cells: Sequence[Cell]) -> go.Figure:

@@ -283,3 +283,19 @@ def test_the_tables_of_a_run_show_clones_and_backdoors():
     ]
     assert [row[-2:] for row in rows] == [["–", "–"], ["0.250", "0.125"], ["–", "–"]]
     assert tables["Backdoors"].rows == [["thief", "10", "4", "0.400", "0.500"]]
+
+
+def test_items_without_a_true_label_are_neither_right_nor_wrong():
+    record = by_hand()
+    answers = record.zoo.answers
+    accuracy = measured(record, attacking=False).answer_accuracy()
+    rows = np.flatnonzero(measured(record, attacking=False).mask & (record.outcome == OUTCOMES.index("answered")))
+    labels = answers.data.labels.copy()
+    labels[record.item[rows[0]]] = -1
+    foreign = replace(record.zoo, answers=replace(answers, data=replace(answers.data, labels=labels)))
+    rest = [answers.top_labels()[record.variant[row], record.item[row]] == labels[record.item[row]] for row in rows[1:]]
+    assert measured(replace(record, zoo=foreign), attacking=False).answer_accuracy() == np.mean(rest)
+    items = record.item.copy()
+    items[rows[0]] = len(labels) + 5  # made by an attacker
+    assert measured(replace(record, item=items), attacking=False).answer_accuracy() == np.mean(rest)
+    assert 0 <= accuracy <= 1

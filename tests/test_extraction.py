@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -110,6 +111,10 @@ def test_labels_alone_give_the_boundary_of_two_classes():
 def test_a_line_search_is_for_two_classes():
     with pytest.raises(ValueError, match="strategy 'line-search' needs a victim of two classes, not 3"):
         oracle(strategy=LineSearch()).check_zoo(blobs_zoo())
+
+
+class StopAsking(Exception):  # noqa: N818 -- ends a stub
+    """No more answers."""
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -237,6 +242,41 @@ def test_a_bandit_prefers_what_pays():
     assert np.isfinite(still).all()
 
 
+def test_a_bandit_asks_more_and_more_of_what_pays():
+    """Half of the pool gets certain answers over all classes, the other half the same blank one."""
+
+    class Service:
+        pool, classes = np.arange(400), 3
+        asked: ClassVar[list[int]] = []
+
+        def inputs(self, items):
+            return (np.asarray(items)[:, None] // 200 * 10 + np.arange(4) / 100).astype(np.float32)
+
+        def query(self, items):
+            self.asked.extend(items)
+            certain = np.eye(3, dtype=np.float32)[np.asarray(items) % 3]
+            return np.array(items), np.where((np.array(items) < 200)[:, None], certain, np.float32(1 / 3))
+            yield
+
+    strategy = KnockoffAdaptive(kinds=2, architecture="linear")
+    process = strategy.collect(Service(), np.random.default_rng(1))
+    with pytest.raises(StopIteration), pytest.MonkeyPatch.context() as patch:
+        ask = Service.query
+
+        def limited(self, items):
+            if len(self.asked) >= 1200:
+                raise StopAsking
+            return (yield from ask(self, items))
+
+        patch.setattr(Service, "query", limited)
+        try:
+            next(process)
+        except StopAsking:
+            raise StopIteration from None
+    late = np.array(Service.asked[600:]) < 200
+    assert late.mean() > 0.5 + 5 * math.sqrt(0.25 / len(late))
+
+
 def test_kinds_are_clusters_of_the_pool():
     rng = np.random.default_rng(1)
     points = np.concatenate([rng.normal(centre, 0.1, (50, 2)) for centre in (0, 5, 10)]).astype(np.float32)
@@ -298,9 +338,11 @@ def test_forward_differences_find_the_gradient_that_the_black_box_hides():
 def test_retries_end_where_they_are_told_to():
     noise = {"defenses": {"noise": LaplaceNoise(1.0)}}
     naive = NaiveExtraction(budget=Budget(100), latency_bound_s=0.003, manner=(Retry(tries=2),))
-    _, record, _ = attack(example_zoo(), naive, **noise)
+    _, record, campaign = attack(example_zoo(), naive, **noise)
     runs = np.split(record.item, np.flatnonzero(np.diff(record.item)) + 1)
     assert {len(run) for run in runs} == {1, 2}
+    served = np.flatnonzero(record.outcome == OUTCOMES.index("answered"))
+    assert campaign.notes.asked == (served + 1).tolist()  # each when its answer was in, retries counted
 
 
 def test_pacing_keeps_gaps_and_windows():
@@ -534,6 +576,21 @@ def test_mixmatch_learns_from_items_without_labels():
         gains.append(fidelity[0] - fidelity[1])
     mean, error = np.mean(gains), np.std(gains, ddof=1) / math.sqrt(5)
     assert mean - 2.776 * error > 0
+
+
+def test_guesses_count_more_and_more():
+    import torch
+
+    from adversaries.learning import _mixmatch_loss
+
+    network = networks.build("linear", (8,), 3, 1)
+    x, u = torch.randn(2, 30, 8, generator=torch.Generator().manual_seed(1))
+    y = torch.eye(3)[torch.arange(30) % 3]
+    start, middle, end = (
+        float(_mixmatch_loss(network, (x, y, u), done, np.random.default_rng(1)).detach()) for done in (0.0, 0.5, 1.0)
+    )
+    assert start < middle < end
+    assert end - middle == pytest.approx(middle - start, rel=1e-4)
 
 
 def test_shifts_move_pictures_and_nothing_else():

@@ -178,6 +178,24 @@ def test_the_law_of_the_noise_is_laplaces():
     assert laplace_cdf(values) == pytest.approx(stats.laplace.cdf(values))
 
 
+@pytest.mark.parametrize("anyway", [0.0, 0.4])
+def test_a_posterior_finds_a_place_behind_noise_of_its_law(anyway):
+    rng = np.random.default_rng(1)
+    off = []
+    for place in rng.integers(0, 200, size=40).tolist():
+
+        def ask(number, place=place):
+            return bool(number + rng.laplace(0, 2.0) <= place + 0.5 or rng.random() < anyway)
+            yield
+
+        process = BayesianBisection(most=400)._place(ask, lambda n: n, (-1, 200), 2.0, anyway)
+        try:
+            next(process)
+        except StopIteration as done:
+            off.append(abs(done.value - place))
+    assert np.mean(np.array(off) <= 1) > 0.9
+
+
 def test_a_posterior_asks_less_than_votes_where_noise_is_small():
     """At noise of 0.5 % of the range: as many models as votes, aimed at the middle, for fewer queries."""
     zoo = load_table("psml-cifar10")
