@@ -48,6 +48,8 @@ from policies import BySpec, LaplaceNoise, TokenBucket
 from sim import OUTCOMES, Crash
 from zoo import networks
 from zoo.builtin import blobs_zoo, builtin_zoo
+from zoo.datasets import Split
+from zoo.families import Family, Member, family_zoo
 
 RECIPE = CloneRecipe("linear", "soft", 2)
 
@@ -86,6 +88,32 @@ def test_a_linear_victim_is_recovered_from_d_plus_one_answers(target):
     assert own.fidelity == 1.0
     assert own.kl_nats == pytest.approx(0, abs=1e-6)
     assert own.l1 == pytest.approx(0, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def adult(data_folder, tmp_path_factory):
+    split = Split("adult", train=5000, pool=20_000, test=16_281)
+    family = Family("adult", split, (Member("logistic", "linear", 5000, 5, 0.002),))
+    return family_zoo(family, tmp_path_factory.mktemp("cache"), data_folder)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "most"), [(SolveLinear(), 109), (LineSearch(), 4000)], ids=["probabilities", "labels"]
+)
+def test_a_trained_logistic_regression_on_adult_is_recovered(adult, strategy, most):
+    """Of 108 features: from 109 probability answers, or from some 2,600 labels."""
+    assert adult.variants[0].accuracy > 0.83
+    judged, record, campaign = attack(adult, oracle(most, strategy=strategy), until_s=1000.0)
+    layer = networks.weights(adult.answers.networks.network(0))
+    normal = (layer["1.weight"][1] - layer["1.weight"][0]).astype(float)
+    found = campaign.notes.clone.weights[1] - campaign.notes.clone.weights[0]
+    if isinstance(strategy, SolveLinear):
+        assert len(record.sent_s) == 109
+        assert np.abs(found - normal).max() < 1e-6
+    else:
+        assert 2000 < len(record.sent_s) < 3500
+        assert found / np.linalg.norm(found) == pytest.approx(normal / np.linalg.norm(normal), abs=1e-5)
+    assert judged.extraction.own_clone.fidelity == 1.0
 
 
 def test_one_answer_less_recovers_nothing():
