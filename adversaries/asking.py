@@ -78,12 +78,14 @@ class Oracle:
         setting: client, spec, items and generator.
         notes: where answers are taken down.
         pool: numbers of the items of the attack's source.
+        parallel: queries that may be under way at a time.
         send: sends a block in the attack's manner.
     """
 
     setting: Setting
     notes: Notes
     pool: NDArray[np.int64]
+    parallel: int
     send: Send = field(repr=False)
 
     @property
@@ -148,4 +150,4 @@ def oracle(
     for one in manner:
         send = one.applied(send, setting)
     pool = holdings.pool(source, client, rng) if holdings.pools else np.empty(0, dtype=np.int64)
-    return Oracle(setting, notes, pool, send)
+    return Oracle(setting, notes, pool, parallel, send)

@@ -185,14 +185,14 @@ def test_a_source_that_is_not_there_is_named():
 
 def test_blocks_of_random_items_go_round_the_pool():
     zoo = blobs_zoo()
-    _, record, _ = attack(zoo, oracle(1500, strategy=RandomQueries(block=64), parallel=16))
+    _, record, _ = attack(zoo, oracle(1500, parallel=16))
     items = record.item.tolist()
     assert set(items[:1000]) == set(zoo.answers.data.pool.tolist())
     assert len(set(items[1000:])) == 500
 
 
 def test_queries_under_way_are_as_many_as_allowed():
-    _, record, _ = attack(blobs_zoo(), oracle(200, strategy=RandomQueries(block=50), parallel=5))
+    _, record, _ = attack(blobs_zoo(), oracle(200, parallel=5))
     edges = np.concatenate([record.sent_s, record.delivered_s])
     steps = np.concatenate([np.ones(200), -np.ones(200)])
     order = np.lexsort((steps, edges))
@@ -432,7 +432,7 @@ def test_an_attack_gives_up_when_answers_are_too_dear():
 
 
 EVERY = [
-    *(RandomQueries(block) for block in (1, 7)),
+    RandomQueries(),
     KnockoffAdaptive(kinds=3, architecture="linear"),
     Active(KCentre(), rounds=2, recipe=RECIPE),
     JacobianAugmentation(seeds=5, recipe=RECIPE),
@@ -639,7 +639,6 @@ def test_shifts_move_pictures_and_nothing_else():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomQueries(0), "block must be at least 1, not 0"),
         (lambda: KnockoffAdaptive(kinds=1), "kinds must be at least 2, not 1"),
         (lambda: KnockoffAdaptive(batch=0), "batch must be at least 1"),
         (lambda: KnockoffAdaptive(rate=0.0), "rate must be above 0"),

@@ -76,7 +76,7 @@ class DisGuide(_DataFree):
         rates = self.student_rate, self.generator_rate
         maker = Maker(item_shape(oracle), oracle.classes, self.architecture, 2, rates, rng)
         oracle.notes.clone = maker.predict
-        budget = oracle.client.remaining
+        budget = max(1, oracle.client.remaining)
         earlier: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=4096)
         while True:
             maker.anneal(1 - oracle.client.remaining / budget)
@@ -126,7 +126,7 @@ class DataFreeExtraction(_DataFree):
         rates = self.student_rate, self.generator_rate
         maker = Maker(item_shape(oracle), oracle.classes, self.architecture, 1, rates, rng)
         oracle.notes.clone = maker.predict
-        budget = oracle.client.remaining
+        budget = max(1, oracle.client.remaining)
         while True:
             maker.anneal(1 - oracle.client.remaining / budget)
             made, points, unit = maker.steps_away(self.batch, self.directions, self.length)

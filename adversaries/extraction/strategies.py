@@ -38,24 +38,21 @@ class RandomQueries(Strategy):
 
     Items are drawn without replacement; when all have been asked, another round starts. With labels only, and items of
     another distribution, it is CopyCat CNN (IJCNN 2018).
-
-    Attributes:
-        block: items that are handed over together, at least 1.
     """
 
     kind = "random"
-    block: int = 1
-
-    def __post_init__(self) -> None:
-        if self.block < 1:
-            raise ValueError(f"block must be at least 1, not {self.block}")
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
+        block = 1 if oracle.parallel == 1 else BLOCKS * oracle.parallel
         while True:
             order = rng.permutation(oracle.pool)
-            for first in range(0, len(order), self.block):
-                yield from oracle.query(order[first : first + self.block].tolist())
+            for first in range(0, len(order), block):
+                yield from oracle.query(order[first : first + block].tolist())
+
+
+BLOCKS = 8
+"""How many items are handed over together for each query that may be under way: it then seldom runs dry."""
 
 
 @dataclass(frozen=True)
