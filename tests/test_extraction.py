@@ -621,21 +621,6 @@ def test_guesses_count_more_and_more():
     assert end - middle == pytest.approx(middle - start, rel=1e-4)
 
 
-def test_shifts_move_pictures_and_nothing_else():
-    import torch
-
-    from adversaries.learning import shifted
-
-    rng = np.random.default_rng(1)
-    picture = torch.zeros(200, 1, 28, 28)
-    picture[:, :, 14, 14] = 1
-    moved = shifted(picture, rng)
-    places = moved.flatten(1).argmax(1).numpy()
-    rows, columns = places // 28, places % 28
-    assert set(rows.tolist()) == set(columns.tolist()) == {12, 13, 14, 15, 16}
-    assert torch.equal(shifted(torch.ones(3, 5), rng), torch.ones(3, 5))
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
