@@ -55,10 +55,10 @@ def mixmatch(
     """Train on answers and on unlabelled items: MixMatch (Berthelot et al., NeurIPS 2019, Algorithm 1).
 
     With its parameters (two augmentations, temperature 0.5, alpha 0.75, Adam at 0.002, batches of 64), as Jagielski et
-    al. (USENIX Security 2020) extract with it. Ours, for trainings of hundreds of steps and not of a million: guesses count
-    10 at the end of a linear ramp over all steps (theirs 75), the moving average keeps 0.99 a step (theirs 0.999) and
-    starts as a plain mean, and items are augmented by noise, since pictures as small and centred as ours lose more by
-    being shifted or mirrored than they gain.
+    al. (USENIX Security 2020) extract with it. Ours, for trainings of hundreds of steps and not of a million: guesses
+    count 10 at the end of a linear ramp over all steps (theirs 75), the moving average keeps 0.99 a step (theirs 0.999)
+    and starts as a plain mean, and items are augmented by noise, since pictures as small and centred as ours lose more
+    by being shifted or mirrored than they gain.
     """
     network = networks.build(recipe.architecture, inputs.shape[1:], answers.shape[1], int(rng.integers(2**31)))
     place = networks.device()
