@@ -7,7 +7,7 @@ of the cluster, priorities that interrupt, swapping, shared devices, a network, 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.contracts import AdaptiveSelection, Candidate, Pilot, Waiting
@@ -111,16 +111,7 @@ class Fleet:
         self.pilot = selection.pilot(self.zoo, view)
         if selection.period_s < math.inf:
             self.perpetual = True
-            self.env.process(self._revise(self.pilot, view, selection.period_s))
-
-    def _revise(self, pilot: Pilot, view: FleetView, period_s: float) -> Generator[Any, Any, None]:
-        while True:
-            before = self.arrived
-            yield self.env.timeout(period_s)
-            view.rate_per_s = (self.arrived - before) / period_s
-            assignment = pilot.revise()
-            if assignment is not None:
-                self.upkeep.assign(assignment)
+            self.env.process(view.revising(self.pilot, selection.period_s))
 
     # --- the way in --------------------------------------------------------------------------------------------------
 

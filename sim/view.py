@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.contracts import Pilot
     from sim.fleet import Fleet
 
 
@@ -37,3 +38,14 @@ class FleetView:
     def resident(self, variant: int) -> bool:
         """Return whether some worker that is up has the variant's weights in memory."""
         return any(place.holds(variant) for place in self._fleet.hosts[variant])
+
+    def revising(self, pilot: Pilot, period_s: float) -> Generator[Any, Any, None]:
+        """Measure the rate of queries again and again, let the pilot revise what it does, and have that done."""
+        fleet = self._fleet
+        while True:
+            before = fleet.arrived
+            yield fleet.env.timeout(period_s)
+            self.rate_per_s = (fleet.arrived - before) / period_s
+            assignment = pilot.revise()
+            if assignment is not None:
+                fleet.upkeep.assign(assignment)
