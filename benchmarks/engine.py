@@ -249,7 +249,7 @@ def full_path(rounds):
 class Flood(FingerprintOnly):
     """Ask as fast as the answers come."""
 
-    def attack(self, client, notes, pool, rng):
+    def attack(self, client, notes, holdings, rng):
         """Return the attack as a process."""
         notes.begin("flood", client)
         while True:
