@@ -5,28 +5,26 @@ from adversaries.backdoor import BackdoorUser
 from adversaries.campaign import Campaign
 from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Budget, Notes
-from adversaries.extraction import (
+from adversaries.extraction.active import (
     Active,
     Choice,
-    DataFreeExtraction,
     DeepFool,
     DeepFoolKCentre,
-    DisGuide,
     EntropyReverse,
-    ExtractionAttack,
-    FingerprintThenExtract,
-    JacobianAugmentation,
     KCentre,
-    KnockoffAdaptive,
     LeastPrivacyCost,
-    LineSearch,
-    NaiveExtraction,
-    OracleExtraction,
-    RandomQueries,
-    SolveLinear,
-    Strategy,
     Uncertainty,
 )
+from adversaries.extraction.attacks import (
+    ExtractionAttack,
+    FingerprintThenExtract,
+    NaiveExtraction,
+    OracleExtraction,
+)
+from adversaries.extraction.data_free import DataFreeExtraction, DisGuide
+from adversaries.extraction.jacobian import JacobianAugmentation
+from adversaries.extraction.linear import LineSearch, SolveLinear
+from adversaries.extraction.strategies import KnockoffAdaptive, RandomQueries, Strategy
 from adversaries.fingerprint import FingerprintOnly
 from adversaries.holdings import Holdings
 from adversaries.judging import Judge
