@@ -54,6 +54,11 @@ class BackdoorUser(Adversary):
             raise ValueError(f"fingerprint_share must be in (0, 0.5], not {self.fingerprint_share}")
 
     @property
+    def wanted_label(self) -> int:
+        """Class that he wants."""
+        return self.label
+
+    @property
     def reach_s(self) -> float:
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s if self.fingerprinting else self.latency_bound_s

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.backdoor import BackdoorUser
 from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Notes, Process, pick
 from adversaries.holdings import Holdings
@@ -92,9 +91,8 @@ class Campaign:
 
         It is the fastest where none is in reach.
         """
-        named = getattr(self.adversary, "model", None)
-        if named is not None:
-            return str(named)
+        if self.adversary.named_target is not None:
+            return self.adversary.named_target
         front = np.flatnonzero(self.zoo.on_front)
         slowest_first = front[np.argsort(-self.zoo.latencies_s[front], kind="stable")]
         reach = [int(v) for v in slowest_first if self.zoo.latencies_s[v] <= self.adversary.latency_bound_s]
@@ -129,7 +127,7 @@ class Campaign:
             backdoor=self._backdoor(
                 record, [rows[p.first_query : p.first_query + p.queries] for p in phases if p.name == "backdoor"]
             )
-            if isinstance(self.adversary, BackdoorUser)
+            if self.adversary.wanted_label is not None
             else None,
         )
 
@@ -199,7 +197,7 @@ class Campaign:
 
     def _backdoor(self, record: RunRecord, sent: list[NDArray[np.int64]]) -> Backdoor:
         """Count the triggered items that were answered as wanted, and say how many were to be expected."""
-        answers, label = self.zoo.answers, cast("BackdoorUser", self.adversary).label
+        answers, label = self.zoo.answers, self.adversary.wanted_label
         assert answers is not None  # or the attack would have been refused
         rows = np.concatenate([np.empty(0, dtype=np.int64), *sent])
         served = rows[record.outcome[rows] == ANSWERED]

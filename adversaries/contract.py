@@ -111,6 +111,16 @@ class Adversary(Part):
         if not self.latency_bound_s > 0:
             raise ValueError(f"latency_bound_s must be above 0, not {self.latency_bound_s}")
 
+    @property
+    def named_target(self) -> str | None:
+        """Name of the model that it is after, where it knows one; ``target`` says which it wants otherwise."""
+        return None
+
+    @property
+    def wanted_label(self) -> int | None:
+        """Class that it wants triggered items to be answered with, where it uses a backdoor."""
+        return None
+
     def check_zoo(self, zoo: Zoo) -> None:
         """Check that the attack can be made on a zoo, before the run.
 

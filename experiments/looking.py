@@ -113,10 +113,11 @@ def zoo_command(
     """List the variants of a zoo: accuracy, memory, latency by batch size, and which are on the Pareto front."""
     from analysis.report import Table, shown
     from experiments.building import whole_zoo
-    from experiments.scenario import FAMILY_NAMES, ZooChoice
+    from experiments.scenario import ZooChoice
+    from zoo.builtin import NAMES
 
     with one_line_errors():
-        found = whole_zoo(ZooChoice(family=zoo) if zoo in FAMILY_NAMES else ZooChoice(table=zoo))  # type: ignore[arg-type]
+        found = whole_zoo(ZooChoice(family=zoo) if zoo in NAMES else ZooChoice(table=zoo))
     entries: list[dict[str, Any]] = [
         {
             "model": v.model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from adversaries import Adversary, CloneRecipe
 from policies import AdmitAll, BySpec, DropNever, Fifo, Given, Greedy, JoinShortestQueue, RandomFeasible
@@ -24,6 +24,7 @@ from sim import (
     WorkerGroup,
 )
 from workloads import Workload
+from zoo.builtin import NAMES
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,6 @@ class RunSettings:
             raise ValueError(f"slo_scale must be above 0 and finite, not {self.slo_scale}")
 
 
-FamilyName = Literal["digits", "fashion-mnist", "digits-hardened", "digits-poisoned", "blobs"]
-FAMILY_NAMES: tuple[str, ...] = get_args(FamilyName)
-
-
 @dataclass(frozen=True)
 class ZooChoice:
     """Say which zoo is served: a table of profiles, or a family of trained networks.
@@ -67,13 +64,15 @@ class ZooChoice:
     """
 
     table: str | None = None
-    family: FamilyName | None = None
+    family: str | None = None
     data: str | None = None
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.family is None):
             found = "neither" if self.table is None else "both"
             raise ValueError(f"needs either a table or a family; found {found}")
+        if self.family is not None and self.family not in NAMES:
+            raise ValueError(f"family found {self.family!r}; allowed: {', '.join(NAMES)}")
 
 
 @dataclass(frozen=True)

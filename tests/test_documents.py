@@ -16,9 +16,9 @@ import policies
 import workloads
 from experiments import load, looking, run
 from experiments.cli import app
-from experiments.scenario import FAMILY_NAMES
 from sim import Crash, Defense, FrontendRestart, LinkLoss, SlowDown
 from zoo import builtin_tables
+from zoo.builtin import NAMES
 from zoo.datasets import FILES
 
 PAGES = {path.name: path for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]}
@@ -74,7 +74,7 @@ def test_the_guide_lists_every_part_of_an_attack():
     kinds = [part.kind for part in parts if isinstance(part, type) and hasattr(part, "kind")]
     assert len(kinds) > 30
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []
-    assert [name for name in FAMILY_NAMES if f"| `{name}` |" not in text] == []
+    assert [name for name in NAMES if f"| `{name}` |" not in text] == []
     assert [name for name in ("digits", *FILES) if f"`{name}`" not in text] == []
 
 

@@ -86,8 +86,6 @@ def test_one_step_of_pgd_is_fgsm_in_closed_form():
     # The loss of class 0 rises along the sign of the other class's weights less its own.
     direction = np.sign(victim.weights[0, 1] - victim.weights[0, 0])
     assert moved == pytest.approx(x + 0.1 * direction, abs=1e-6)
-    towards = pgd(network, x, np.zeros(4, int), 0.1, steps=1, targeted=True)
-    assert towards == pytest.approx(x - 0.1 * direction, abs=1e-6)
 
 
 def test_pgd_stays_in_the_ball_and_in_the_picture():

@@ -92,6 +92,8 @@ POISONED = Family(
 
 FAMILIES = {family.name: family for family in (DIGITS, FASHION, HARDENED, POISONED)}
 BLOBS = "blobs"
+NAMES = (*FAMILIES, BLOBS)
+"""What a scenario's ``zoo.family`` may say."""
 
 
 @cache

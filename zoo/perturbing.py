@@ -26,8 +26,6 @@ def pgd(
     labels: NDArray[np.int64],
     epsilon: float,
     steps: int = 10,
-    *,
-    targeted: bool = False,
 ) -> NDArray[np.float32]:
     """Return adversarial examples within an L-infinity ball, pixels kept in [0, 1].
 
@@ -37,12 +35,11 @@ def pgd(
     Args:
         network: whose gradients are followed.
         inputs: items, float32, shape (n, ...).
-        labels: classes to leave, or to reach where it is ``targeted``, shape (n,).
+        labels: classes to leave, shape (n,).
         epsilon: radius, at least 0.
         steps: at least 1; each is 2.5 epsilon / steps long, and epsilon long where there is but one.
-        targeted: whether to move towards the labels.
     """
-    step = (epsilon if steps == 1 else 2.5 * epsilon / steps) * (-1 if targeted else 1)
+    step = epsilon if steps == 1 else 2.5 * epsilon / steps
     moved = []
     with one_thread():
         for first in range(0, len(inputs), BLOCK):

@@ -145,6 +145,11 @@ class OracleExtraction(ExtractionAttack):
     needs_oracle = True
     model: str | None = None
 
+    @property
+    def named_target(self) -> str | None:
+        """Name of the target, where it was given."""
+        return self.model
+
     def check_zoo(self, zoo: Zoo) -> None:
         """Raise ``ValueError`` if the attack does not fit the zoo, or there is no model of that name."""
         super().check_zoo(zoo)
