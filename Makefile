@@ -1,15 +1,21 @@
-# Both targets do all set-up on a fresh machine with Python (3.11 or newer) and make.
+# Every target does all set-up on a fresh machine with Python (3.11 or newer) and make.
 PYTHON ?= python3
+# The build of torch to install: another version or a wheel, such as TORCH=torch==2.9.1 (see the README for CPU builds).
+TORCH ?= torch
 BIN := .venv/bin
 READY := .venv/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The exact versions that the tests were last run with; a torch of one's own takes the place of theirs.
+CONSTRAINTS := .venv/constraints.txt
 
-.PHONY: demo test
+.PHONY: demo test test-slow
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(if $(filter-out torch,$(TORCH)),grep -v '^torch==' constraints.txt,cat constraints.txt) > $(CONSTRAINTS)
+	$(PIP) --constraint $(CONSTRAINTS) '$(TORCH)'
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $(READY)
 
 demo: $(READY)
@@ -20,3 +26,6 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 -m slow
