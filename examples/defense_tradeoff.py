@@ -4,7 +4,7 @@ python examples/defense_tradeoff.py
 """
 
 from analysis import estimate
-from experiments import load, run
+from siegelab import load, run
 
 DEFENSES = {
     "none": {"kind": "laplace", "scale": 0.0},

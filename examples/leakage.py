@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.intervals import estimate
 from analysis.leakage import in_windows, leakage
-from experiments import load, run
+from siegelab import load, run
 from sim import OUTCOMES
 
 LOADS = (0.05, 0.5, 0.8)

@@ -30,8 +30,27 @@ Overrides = Annotated[
 ]
 Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="MODULE", help="Module with parts of your own (MODULE:Class); repeatable."),
+    typer.Option("--plugin", metavar="MODULE", help="Module or .py file with parts of your own; repeatable."),
 ]
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 -- typer's protocol
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"siegelab {version('siegelab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def siegelab(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Simulate a cluster that serves machine-learning models while somebody tries to steal them."""
+    del version  # its callback has answered
 
 
 @app.command("run")
@@ -67,7 +86,7 @@ def run_command(
         locate(source.error)
         ready = source.decode(Scenario)
         if capacity:
-            _find_capacity(ready, target, replications, as_json=as_json)
+            _find_capacity(ready, target, replications, plugins or [], as_json=as_json)
             return
         folder = out or Path("results") / f"{ready.name}-{ready.seed}"
         check_place(folder)
@@ -84,19 +103,15 @@ def run_command(
     say(f"report: {folder / 'report.html'}", as_json)
 
 
-def _find_capacity(scenario: Scenario, target: float, replications: int, *, as_json: bool) -> None:
+def _find_capacity(scenario: Scenario, target: float, replications: int, plugins: list[str], *, as_json: bool) -> None:
     """Print the highest rate that meets a target, and everything that was tried."""
     from dataclasses import asdict
 
-    from loky import get_reusable_executor
-
     from experiments.capacity import capacity_table, find_capacity
+    from experiments.processes import worker_processes
 
-    executor = get_reusable_executor(max_workers=2)
-    try:
+    with worker_processes(2, plugins) as executor:
         found = find_capacity(scenario, target, replications, executor)
-    finally:
-        executor.shutdown(kill_workers=True)
     print_tables([capacity_table(found)], asdict(found) if as_json else None)
 
 
@@ -105,6 +120,7 @@ def sweep_command(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A .toml file, or the name of a built-in study.")],
     out: Annotated[Path | None, typer.Option(help="Results folder; results/study-NAME by default.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    plugins: Plugins = None,
     *,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every point again, also those that are there.")] = False,
     as_json: AsJson = False,
@@ -112,24 +128,21 @@ def sweep_command(
     """Run every point of a study, print its table and write its report. A sweep that was stopped goes on."""
     import shutil
 
-    from loky import get_reusable_executor
-
+    from experiments.plugins import load_plugins
+    from experiments.processes import worker_processes
     from experiments.reporting import study_report, study_tables
     from experiments.results import check_place
     from experiments.sweeping import load_study, sweep
 
     with one_line_errors("the finished points are kept"):
+        load_plugins(plugins or [])
         plan = load_study(study)
         folder = out or Path("results") / f"study-{plan.name}"
         check_place(folder)
         if fresh and folder.exists():
             shutil.rmtree(folder)
-        with progress(f"study {plan.name}") as bar:
-            executor = get_reusable_executor(max_workers=jobs)
-            try:
-                done = sweep(plan, folder, executor, bar)
-            finally:
-                executor.shutdown(kill_workers=True)
+        with progress(f"study {plan.name}") as bar, worker_processes(jobs, plugins or []) as executor:
+            done = sweep(plan, folder, executor, bar)
         report = folder / "report.html"
         report.write_text(study_report(done), encoding="utf-8")
         tables = study_tables(plan, done)
@@ -141,7 +154,9 @@ def sweep_command(
 @app.command("plot")
 def plot_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders of runs or studies.")],
-    figure: Annotated[str, typer.Option(help="latency, timeline or zoo of a run; tradeoff of a study.")],
+    figure: Annotated[
+        str, typer.Option(help="latency, timeline or zoo of a run; tradeoff, curves or frontier of a study.")
+    ],
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: html, svg, pdf, png.")] = "html",
     out: Annotated[Path | None, typer.Option(help="Where to; each results folder itself by default.")] = None,
 ) -> None:

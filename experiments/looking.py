@@ -77,8 +77,7 @@ def validate_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare simulated queues with theory; exit code 1 if a row is wrong. Takes some minutes."""
-    from loky import get_reusable_executor
-
+    from experiments.processes import worker_processes
     from experiments.results import ResultsError
     from experiments.systems import rows
     from experiments.validating import validate, validation_json, validation_page, validation_table
@@ -88,12 +87,8 @@ def validate_command(
         chosen = [row for row in every if only is None or only in row.system]
         if not chosen:
             raise ResultsError(f"--only: found {only!r}; allowed: {', '.join(sorted({row.system for row in every}))}")
-        with progress("validate") as bar:
-            executor = get_reusable_executor(max_workers=jobs)
-            try:
-                found = validate(chosen, replications, executor, bar)
-            finally:
-                executor.shutdown(kill_workers=True)
+        with progress("validate") as bar, worker_processes(jobs) as executor:
+            found = validate(chosen, replications, executor, bar)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(validation_page(found), encoding="utf-8")
     print_tables([validation_table(found)], validation_json(found) if as_json else None)

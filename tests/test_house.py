@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "adversaries": {"sim", "zoo"},
     "analysis": {"sim", "zoo"},
     "experiments": {"zoo", "sim", "workloads", "policies", "adversaries", "analysis"},
+    "siegelab": {"zoo", "sim", "workloads", "policies", "adversaries", "analysis", "experiments"},
 }
 MODULES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
 

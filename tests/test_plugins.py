@@ -53,6 +53,46 @@ def test_a_part_of_ones_own_runs(folder):
     assert kinds(Selection)["my_second:SecondBest"].kind == "my_second:SecondBest"
 
 
+def test_a_file_with_a_part_of_ones_own_runs_in_every_process_of_a_sweep(folder):
+    (folder / "parts").mkdir()
+    (folder / "parts" / "my_fourth.py").write_text(SECOND)
+    (folder / "analysis.py").write_text("raise SystemExit('not ours')\n")  # named like a package of SiegeLab
+    study = (
+        'name = "s"\nscenario = "admission"\nseeds = [1, 2]\nmetrics = ["goodput"]\n[common]\n"run.duration_s" = 6.0\n'
+    )
+    grid = '[grid]\n"policy.selection" = [{ kind = "my_fourth:SecondBest", rank = 2 }]\n'
+    (folder / "study.toml").write_text(study + grid)
+    program = [str(Path(sys.executable).parent / "siegelab"), "sweep", "study.toml", "--out", "out"]
+    plugin = ["--plugin", "parts/my_fourth.py"]
+    shown = subprocess.run([*program, *plugin], capture_output=True, text=True, check=False, cwd=folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "my_fourth:SecondBest" in (folder / "out" / "study.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("none.py", "no such file; expected a module's name or a .py file"),
+        ("my-part.py", "found the file name 'my-part.py'; expected letters, digits and _"),
+        ("json.py", "the name 'json' is taken by "),
+    ],
+)
+def test_a_file_that_cannot_be_a_plugin_gets_one_line(folder, file, message):
+    if file != "none.py":
+        (folder / file).write_text(SECOND)
+    shown = call("run", "quickstart", "--plugin", file, *SHORT)
+    assert shown.exit_code == 2
+    assert shown.output.startswith(f"--plugin {file}: {message}")
+    assert len(shown.output.splitlines()) == 1
+
+
+def test_a_plugin_hides_no_module(folder):
+    (folder / "my_fifth.py").write_text(SECOND)
+    load_plugin("my_fifth.py")
+    assert sys.path[0] != str(folder)
+    assert sys.path[-1] == str(folder)
+
+
 def test_a_scenario_file_alone_imports_nothing(folder):
     (folder / "my_third.py").write_text("raise SystemExit('imported')\n" + SECOND)
     program = [str(Path(sys.executable).parent / "siegelab"), "run", "quickstart", *SHORT]
@@ -67,6 +107,7 @@ def test_a_scenario_file_alone_imports_nothing(folder):
     [
         (None, "cannot be imported (ModuleNotFoundError"),
         ("x = 1 /", "cannot be imported (SyntaxError"),
+        ("raise SystemExit(3)", "cannot be imported (SystemExit: 3)"),
         ("x = 1 / 0", "cannot be imported (ZeroDivisionError: division by zero)"),
         ("x = 1", "found no part; expected a class with a kind"),
         (SECOND.replace("sets.members[cell, ", "0 * sets.members[cell, "), "SecondBest breaks its contract"),
