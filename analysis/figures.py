@@ -101,7 +101,7 @@ def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.Da
         figure.add_scatter(
             x=zoo.loc[hit, "latency_s"] * 1e3,
             y=zoo.loc[hit, "accuracy"],
-            name=f"answered the attack (area: share of {answers:,} answers)",
+            name=f"answers to the attack (area: share of {answers:,} answers)",
             mode="markers",
             hovertext=[f"{value:.1%}" for value in share[hit]],
             marker={

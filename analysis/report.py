@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -13,13 +13,16 @@ from plotly.offline import get_plotlyjs
 STYLE = """
 body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #1b1b1b; }
 body { margin: 2.5rem auto; max-width: 1010px; padding: 0 1rem; }
+h1, p, pre { overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 p.note { color: #555; margin-top: .2rem; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: #555; padding-bottom: .3rem; white-space: nowrap; }
+@media (max-width: 700px) { caption { white-space: normal; max-width: calc(100vw - 2rem); } body { margin-top: 1rem; } }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; border-bottom: 1px solid #e3e3e3; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #444; }
-.wide { overflow-x: auto; } pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; }
+.wide { overflow-x: auto; } figure { margin: 1.6rem 0 0; } figcaption { font-size: 1.05rem; }
+pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; }
 """
 
 
@@ -48,17 +51,25 @@ def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Fi
         figures: shown below, interactive; plotly.js is inside the page once.
         end: heading and plain text shown at the end.
     """
-    plots = [
-        figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}) for figure in figures
-    ]
+    plots = [_as_wide_as_the_page(figure) for figure in figures]
     body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{escape(note)}</p>', *map(_table, tables)]
-    body += [f'<div class="wide">{plot}</div>' for plot in plots]
+    body += plots
     body += [f"<h2>{escape(end[0])}</h2>", f"<pre>{escape(end[1])}</pre>"]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
         f"<script>{get_plotlyjs()}</script></head>\n<body>{''.join(body)}</body></html>\n"
     )
+
+
+def _as_wide_as_the_page(figure: go.Figure) -> str:
+    """Return a figure as HTML whose width is that of the window, up to the page's; its title is text, which wraps."""
+    title = unescape(figure.layout.title.text or "")
+    fluid = go.Figure(figure).update_layout(width=None, autosize=True, title_text="", margin_t=40)
+    config = {"displaylogo": False, "responsive": True}
+    plot = fluid.to_html(full_html=False, include_plotlyjs=False, default_width="100%", config=config)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{plot}</figure>"
 
 
 def run_tables(summary: dict[str, Any]) -> list[Table]:
@@ -157,8 +168,10 @@ def _outages(summary: dict[str, Any]) -> Table:
 def _workers(summary: dict[str, Any]) -> Table:
     cluster = summary["cluster"]
     batch, rate = shown(cluster["mean_batch_size"], 2), shown(cluster["throughput_per_s"], 1)
-    cost, energy = shown(cluster["cost"], 4), shown(cluster["energy_j"] / 1e3, 2)
-    caption = f"Workers: mean batch {batch}, {rate} answers/s, cost ${cost}, energy {energy} kJ"
+    # Zero where the scenario gives no price or power: nothing was asked, so nothing is said.
+    cost = f", cost ${shown(cluster['cost'], 4)}" if cluster["cost"] else ""
+    energy = f", energy {shown(cluster['energy_j'] / 1e3, 2)} kJ" if cluster["energy_j"] else ""
+    caption = f"Workers: mean batch {batch}, {rate} answers/s{cost}{energy}"
     return Table(caption, ["worker", "utilization"], [[n, shown(u)] for n, u in cluster["utilization"].items()])
 
 

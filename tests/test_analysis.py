@@ -206,9 +206,9 @@ def test_figures_show_what_was_measured():
     front = {trace.name: trace for trace in zoo_front(summary, requests, attacks).data}
     assert len(front["variant on gpu"].x) == 5
     assert list(front["spec found by fingerprinting"].x) == [30.0]
-    assert not any("answered the attack" in name for name in front)
+    assert not any("answers to the attack" in name for name in front)
     attacks["phase"] = "extract"
-    circles = [t for t in zoo_front(summary, requests, attacks).data if "answered the attack" in t.name]
+    circles = [t for t in zoo_front(summary, requests, attacks).data if "answers to the attack" in t.name]
     assert list(circles[0].y) == [0.95]
     assert circles[0].name.endswith("1 answers)")
 
@@ -299,3 +299,17 @@ def test_items_without_a_true_label_are_neither_right_nor_wrong():
     items[rows[0]] = len(labels) + 5  # made by an attacker
     assert measured(replace(record, item=items), attacking=False).answer_accuracy() == np.mean(rest)
     assert 0 <= accuracy <= 1
+
+
+def test_nothing_is_said_of_cost_and_energy_where_no_price_or_power_was_given():
+    from experiments import load, run
+
+    free = {
+        f"cluster.{group}.{key}": 0.0
+        for group in ("gpu", "cpu")
+        for key in ("cost_per_hour", "power_w", "idle_power_w")
+    }
+    for overrides, texts in (({}, [", cost $", ", energy "]), (free, [])):
+        scenario = load("quickstart", {"run.duration_s": 6.0, "adversary": {}, **overrides})
+        caption = run_tables(run(scenario).summary.to_dict())[-1].caption
+        assert [text for text in (", cost $", ", energy ") if text in caption] == texts

@@ -30,10 +30,10 @@ FLAGS = [
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's chromium")
 
 
-def open_page(path, folder):
+def open_page(path, folder, *flags):
     """Return the page's drawn text, its console messages, and the URLs it asked for."""
     log = folder / "net.json"
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", path.as_uri()]
+    command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", path.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     console = [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
     return shown.stdout, console, asked_by_the_page(log.read_text())
@@ -68,6 +68,25 @@ def test_the_report_opens_without_error_or_request(report, tmp_path):
         assert text in dom
     summary = json.loads((report.parent / "summary.json").read_text())
     assert f"<td>{summary['benign']['goodput']:.3f}</td>" in dom
+
+
+PHONE = """<iframe src="{page}" style="width:390px;height:900px;border:0"></iframe><script>
+window.onload = () => setTimeout(() => {{
+  const page = document.querySelector("iframe").contentDocument;
+  const edges = [...page.querySelectorAll("svg.main-svg")].map((figure) => figure.getBoundingClientRect().right);
+  document.title = JSON.stringify([page.documentElement.scrollWidth, edges.length, Math.max(...edges)]);
+}}, 3000);
+</script>"""
+
+
+def test_the_report_fits_a_telephone(report, tmp_path):
+    (tmp_path / "phone.html").write_text(PHONE.format(page=report.as_uri()))
+    dom, _, _ = open_page(tmp_path / "phone.html", tmp_path, "--allow-file-access-from-files", "--window-size=800,900")
+    width, figures, edge = json.loads(re.search("<title>(.*?)</title>", dom)[1])
+    assert figures >= 3
+    assert width <= 390, "the page scrolls sideways"
+    assert edge <= 390, "a figure is wider than the page"
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in report.read_text(encoding="utf-8")
 
 
 def test_the_report_of_a_study_opens_too(tmp_path):

@@ -469,3 +469,10 @@ def test_a_folder_without_points_is_no_study(tmp_path):
     (tmp_path / "points").mkdir()
     with pytest.raises(ResultsError, match="no finished point"):
         _ = StudyFolder(tmp_path).points
+
+
+def test_the_help_of_plot_names_every_figure():
+    from experiments.reporting import RUN_FIGURES, STUDY_FIGURES
+
+    shown = call("plot", "--help").output
+    assert [name for name in (*RUN_FIGURES, *STUDY_FIGURES) if name not in shown] == []
