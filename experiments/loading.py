@@ -14,6 +14,10 @@ from typing import Any, TypeVar
 from experiments.decode import DecodeError, Problem, decode
 from experiments.lines import line_of, lines_of
 from experiments.scenario import Scenario
+from zoo.files import FileProblem, read_text
+
+MAX_BYTES = 16 * 2**20
+"""Most bytes of a scenario or a study."""
 
 Decoded = TypeVar("Decoded")
 
@@ -88,12 +92,10 @@ def open_source(name: str, folder: str, overrides: Mapping[str, Any] | None = No
         raise ScenarioError(f"{name}:1: {folder}: no such built-in file; allowed: {allowed}{hint}")
     path = known.get(name, Path(name))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_BYTES)
         values = tomllib.loads(text)
-    except OSError as problem:
-        raise ScenarioError(f"{path}:1: file: cannot be read ({problem.strerror}); expected a TOML file") from None
-    except UnicodeDecodeError:
-        raise ScenarioError(f"{path}:1: file: found bytes that are not UTF-8; expected a TOML file") from None
+    except FileProblem as problem:
+        raise ScenarioError(f"{path}:1: file: {problem.found}") from None
     except tomllib.TOMLDecodeError as problem:
         raise ScenarioError(f"{path}:{_syntax_line(problem, text)}: syntax: {problem}; expected TOML") from None
     _anchor_paths(values, path.parent)

@@ -9,11 +9,14 @@ from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
+from zoo.files import FileProblem, read_text
 from zoo.latency import LatencyProfile
 from zoo.variants import Variant, Zoo
 
 COLUMNS = ("model", "device", "accuracy", "memory_mib", "batch", "latency_ms")
 MEBIBYTE = 2**20
+MAX_BYTES = 256 * MEBIBYTE
+"""Most bytes of a zoo file."""
 
 
 class ZooError(ValueError):
@@ -35,9 +38,9 @@ def read_zoo(path: Path, name: str | None = None) -> Zoo:
         ZooError: naming file, row and column, if the file cannot be read as a zoo.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ZooError(f"{path}: cannot be read as UTF-8 text ({problem})") from None
+        lines = read_text(path, MAX_BYTES).split("\n")
+    except FileProblem as problem:
+        raise ZooError(str(problem)) from None
     rows = _rows(path, lines)
     variants: list[Variant] = []
     for (model, device), group in groupby(rows, key=lambda row: (row[1]["model"], row[1]["device"])):
