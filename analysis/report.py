@@ -10,6 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.notes import shared
+
 STYLE = """
 body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #1b1b1b; }
 body { margin: 2.5rem auto; max-width: 1010px; padding: 0 1rem; }
@@ -84,7 +86,21 @@ def run_tables(summary: dict[str, Any]) -> list[Table]:
         *([backdoors] if backdoors.rows else []),
         *outages,
         _workers(summary),
+        *notes_tables([summary]),
     ]
+
+
+def notes_tables(summaries: Sequence[dict[str, Any]]) -> list[Table]:
+    """Return a table of what was not as it was asked for, and in how many of several runs; no table if all was."""
+    notes, n = shared([summary["notes"] for summary in summaries]), len(summaries)
+    if not notes:
+        return []
+    if n == 1:
+        return [
+            Table("Notes: what was not as asked for, or is not what it seems", ["note"], [[note] for note in notes])
+        ]
+    caption = f"Notes: what was not as asked for, or is not what it seems, in {n} runs"
+    return [Table(caption, ["note", "runs"], [[note, f"{count} of {n}"] for note, count in notes.items()])]
 
 
 def shown(value: Any, digits: int = 3) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis.metrics import QUANTILES, Queries, measured
+from analysis.notes import counted
 from analysis.windows import by_bin, recovery_s
 from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, RunRecord
 
@@ -92,6 +93,7 @@ class AttackSummary:
         fingerprint: what fingerprinting found; None if it did none.
         extraction: what extraction achieved; None if it did none.
         backdoor: what the use of a backdoor achieved; None if it did none.
+        notes: what was not as it was asked for, a line each.
     """
 
     name: str
@@ -108,6 +110,7 @@ class AttackSummary:
     fingerprint: Fingerprint | None
     extraction: Extraction | None
     backdoor: Backdoor | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ class Summary:
         defenses: in the order in which they are applied.
         outages: in the order in which they began.
         zoo: the placed variants.
+        notes: what was not as it was asked for, or is not what it seems: a line each, in the order of the run's parts.
     """
 
     scenario: str
@@ -197,6 +201,7 @@ class Summary:
     defenses: tuple[DefenseSummary, ...]
     outages: tuple[OutageSummary, ...]
     zoo: tuple[VariantSummary, ...]
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain dictionaries and lists, as ``summary.json`` holds it."""
@@ -220,6 +225,7 @@ def summarize(
         defenses=tuple(defenses),
         outages=_outages(record),
         zoo=_zoo(record),
+        notes=counted([*record.notes, *(f"{a.name}: {line}" for a in attacks for line in counted(a.notes))]),
     )
 
 
@@ -285,6 +291,7 @@ def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:
         fingerprint=attack.fingerprint,
         extraction=attack.extraction,
         backdoor=attack.backdoor,
+        notes=counted(attack.notes),
     )
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
 from analysis.intervals import Estimate
 from analysis.policy_figures import curves, frontier
-from analysis.report import Table, page, run_tables
+from analysis.report import Table, notes_tables, page, run_tables
 from analysis.study import CASE, COLUMNS, Cell, contrasts
 from experiments.results import Folder, ResultsError
 from experiments.sweeping import Study, StudyFolder
@@ -100,8 +100,9 @@ def _figures_of(study: Study) -> list[str]:
 
 
 def study_tables(study: Study, folder: StudyFolder) -> list[Table]:
-    """Return the table of a study, and that of its differences from the baseline where it has one."""
-    return [study_table(study, folder), *([contrast_table(study, folder)] if study.baseline else [])]
+    """Return the table of a study, its differences from the baseline where it has one, and the notes of its runs."""
+    contrast = [contrast_table(study, folder)] if study.baseline else []
+    return [study_table(study, folder), *contrast, *notes_tables([point.summary for point in folder.points])]
 
 
 def contrast_table(study: Study, folder: StudyFolder) -> Table:

@@ -65,6 +65,7 @@ class Cluster:
         self.env = Simulation()
         self.zoo, self.groups, self.operator, self.seed = zoo, groups, operator, seed
         self.arrivals, self.network = arrivals, network
+        self.notes = list(arrivals.notes)
         self.closes_s = math.inf
         self.workers: list[tuple[str, WorkerGroup]] = [
             (f"{name}-{number}", group) for name, group in groups.items() for number in range(group.most)

@@ -21,6 +21,7 @@ class Arrivals:
         min_accuracy: of the spec, fraction.
         max_latency_s: of the spec, seconds.
         priorities: class of every account by its number, 0 the most urgent; accounts beyond the end have class 0.
+        notes: what is not as it was asked for, a line each.
     """
 
     sent_s: NDArray[np.float64]
@@ -29,6 +30,7 @@ class Arrivals:
     min_accuracy: NDArray[np.float64]
     max_latency_s: NDArray[np.float64]
     priorities: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sent_s)
@@ -71,6 +73,7 @@ class RunRecord:
         cost_per_hour: dollars an hour of each worker, shape (workers,).
         power_w: watts of each worker while computing and while idle, shape (workers, 2).
         outages: in the order in which they began.
+        notes: what is not as it was asked for, a line each.
     """
 
     zoo: Zoo
@@ -102,6 +105,7 @@ class RunRecord:
     cost_per_hour: NDArray[np.float64]
     power_w: NDArray[np.float64]
     outages: tuple[Outage, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def attacking(self) -> NDArray[np.bool_]:
@@ -269,6 +273,7 @@ class AttackRecord:
         fingerprint: what fingerprinting found; None if it did none.
         extraction: what extraction achieved; None if it did none.
         backdoor: what the use of a backdoor achieved; None if it did none.
+        notes: what was not as it was asked for, a line each.
     """
 
     name: str
@@ -281,3 +286,4 @@ class AttackRecord:
     fingerprint: Fingerprint | None = None
     extraction: Extraction | None = None
     backdoor: Backdoor | None = None
+    notes: tuple[str, ...] = ()

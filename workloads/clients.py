@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ class ServeGenClients(Population):
         end_s = clients.window_s * clients.rate.shape[1] if duration_s is None else self.start_s + duration_s
         drawn = [self._client(clients, row, seed, end_s) for row in range(len(clients.rate))]
         merged = _merged(drawn)
-        return Events(merged.times_s - self.start_s, merged.columns)
+        return replace(merged, times_s=merged.times_s - self.start_s)
 
     def _client(self, clients: Clients, row: int, seed: int, end_s: float) -> Times:
         """Return the times of one client in [start, end), from the process that runs through all its windows."""

@@ -111,7 +111,7 @@ class Workload:
         if self.trace is not None:
             found = self.view().requests(seed, self.spread, self.spread_cv)
             if self.refit is not None:
-                found = Events(self.refit.times(found.times_s, stream(seed, "refit")), {})
+                found = Events(self.refit.times(found.times_s, stream(seed, "refit")), {}, notes=found.notes)
             return found if duration_s is None else found.before(duration_s)
         if self.clients is not None:
             return self.clients.requests(seed, duration_s)

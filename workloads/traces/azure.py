@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -41,7 +41,7 @@ class AzureLlm(TraceFormat):
             return (_ticks(cells[0], minutes),)
 
         found = events(parsed(source, rows(source, LLM_HEADER), parse), (), source)
-        return Events(found.times_s / 1e7, {}, found.grid_s / 1e7)
+        return replace(found, times_s=found.times_s / 1e7, columns={}, grid_s=found.grid_s / 1e7)
 
 
 @dataclass(frozen=True)

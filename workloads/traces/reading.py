@@ -116,8 +116,8 @@ class Trace:
         if self.limit is not None:
             last = min(last, first + self.limit)
         kept = {name: column[first:last] for name, column in columns.items()}
-        failed = content.failed if isinstance(content, Events) else 0
-        return Events((times[first:last] - self.start_s) / self.rate_scale, kept, 0.0, failed)
+        failed, notes = (content.failed, content.notes) if isinstance(content, Events) else (0, ())
+        return Events((times[first:last] - self.start_s) / self.rate_scale, kept, 0.0, failed, notes)
 
 
 def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop") -> Trace:  # noqa: A002 -- the word for it

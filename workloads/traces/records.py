@@ -23,12 +23,14 @@ class Events:
             ``max_latency_s``.
         grid_s: resolution of the timestamps where it is so coarse that many rows share one, seconds; 0 otherwise.
         failed: rows that the trace marks as failed; they are kept, since they arrived.
+        notes: what is not as the trace or the scenario says, a line each.
     """
 
     times_s: NDArray[np.float64]
     columns: Columns
     grid_s: float = 0.0
     failed: int = 0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times_s)
