@@ -1,7 +1,8 @@
 """Trace readers: each format as it is published, told by its content."""
 
 from workloads.traces.opening import TraceError
-from workloads.traces.reading import FORMATS, Spread, Trace, read_trace
+from workloads.traces.reading import Spread, Trace, read_trace
+from workloads.traces.recognition import FORMATS
 from workloads.traces.records import Counts, Events, TraceFormat
 from workloads.traces.servegen import Clients, read_servegen
 

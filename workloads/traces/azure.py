@@ -4,44 +4,47 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from workloads.traces.columns import Names, RowError, number, parsed, rows, whole
+from workloads.traces.columns import Names, RowError, header_of, number, parsed, rows, whole
 from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import Counts, Events, TraceFormat, events
+from workloads.traces.records import Counts, Events, TraceFormat, events, events_of_ticks
 
 LLM_HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+LMM_HEADER = ("TIMESTAMP", "NumImages", "ContextTokens", "GeneratedTokens")
 MINUTES_A_DAY = 1440
 
 
 @dataclass(frozen=True)
 class AzureLlm(TraceFormat):
-    """Read the Azure LLM inference traces (Azure Public Dataset, CC-BY-4.0).
+    """Read the Azure LLM inference traces, and that of multimodal models (Azure Public Dataset, CC-BY-4.0).
 
     2023: naive timestamps with seven decimals, such as ``2023-11-16 18:17:03.9799600``. 2024: with a zone, such as
-    ``2024-05-10 00:00:00.009930+00:00``. Token counts are checked and not used: classifier requests have none.
+    ``2024-05-10 00:00:00.009930+00:00``; ``2024-05-10T00:00:00.009930Z`` is read as well. 2025: one more column, the
+    number of images. Token and image counts are checked and not used: classifier requests have none.
     """
 
     kind = "azure-llm"
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
-        return head[0] == ",".join(LLM_HEADER)
+        return header_of(head[0]) in {LLM_HEADER, LMM_HEADER}
 
     def read(self, source: Source) -> Events:
         """Read a file; times are kept to 100 ns."""
         minutes: dict[str, int] = {}
+        first = source.head(1)
+        header = LMM_HEADER if first and header_of(first[0]) == LMM_HEADER else LLM_HEADER
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            whole(cells, 1, "ContextTokens")
-            whole(cells, 2, "GeneratedTokens")
+            for column, name in enumerate(header[1:], 1):
+                whole(cells, column, name)
             return (_ticks(cells[0], minutes),)
 
-        found = events(parsed(source, rows(source, LLM_HEADER), parse), (), source)
-        return replace(found, times_s=found.times_s / 1e7, columns={}, grid_s=found.grid_s / 1e7)
+        return events_of_ticks(parsed(source, rows(source, header), parse), 10**7, (), source)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class AzureFunctions2021(TraceFormat):
 
 def _ticks(stamp: str, minutes: dict[str, int]) -> int:
     """Return a timestamp in units of 100 ns since 1970; the part up to the minute is parsed once for each minute."""
-    match = _STAMP.fullmatch(stamp)
+    match = _STAMP.fullmatch(stamp.strip().replace("T", " ", 1))
     if match:
         minute, seconds, decimals, sign, hours, more = match.groups()
         if minute not in minutes:
@@ -119,4 +122,4 @@ def _ticks(stamp: str, minutes: dict[str, int]) -> int:
     raise RowError(f"column TIMESTAMP: found {stamp[:40]!r}; expected {expected}")
 
 
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d):([0-5]\d)(?:\.(\d+))?(?:([+-])(\d\d):?(\d\d))?")
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d):([0-5]\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):?(\d\d))?")

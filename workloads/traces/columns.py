@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from workloads.traces.opening import Source, TraceError
+
+Row = TypeVar("Row")
 
 
 class RowError(ValueError):
@@ -41,24 +44,34 @@ def rows(source: Source, header: Sequence[str] | None) -> Iterator[tuple[int, li
         yield number, cells
 
 
+def header_of(line: str) -> tuple[str, ...]:
+    """Return the names of the columns on a header line, without quotes and blanks around them."""
+    cells = line.split(",") if '"' not in line else next(csv.reader([line]))
+    return tuple(cell.strip() for cell in cells)
+
+
 def parsed(
-    source: Source, numbered: Iterator[tuple[int, list[str]]], parse: Callable[[list[str]], tuple[float, ...]]
+    source: Source, numbered: Iterable[tuple[int, Row]], parse: Callable[[Row], tuple[float, ...]]
 ) -> list[tuple[float, ...]]:
-    """Parse rows whose first value is their time; bad rows and rows out of order are complained about."""
+    """Parse rows whose first value is their time; bad rows are complained about, and so are rows out of order.
+
+    Where the user asked for it, rows out of order are counted and put in order; rows of one time keep theirs.
+    """
     found: list[tuple[float, ...]] = []
-    last = -math.inf
+    last, complaints = -math.inf, source.complaints
     for number, cells in numbered:
         try:
             row = parse(cells)
         except RowError as problem:
-            source.complaints.bad(number, str(problem))
+            complaints.bad(number, str(problem))
             continue
         if row[0] < last:
-            source.complaints.bad(number, f"time {row[0]:.17g} is earlier than the row before; expected sorted times")
-            continue
-        last = row[0]
+            complaints.early(number, row[0])
+            if not complaints.sort:
+                continue
+        last = row[0]  # so that rows that go back are counted, and not all that are below an early outlier
         found.append(row)
-    return found
+    return sorted(found, key=lambda row: row[0]) if complaints.unsorted else found
 
 
 def number(cells: Sequence[str], index: int, column: str, *, least: float = -math.inf) -> float:
@@ -86,8 +99,12 @@ class Names:
     """Number names in order of their first appearance."""
 
     def __init__(self) -> None:
-        self._known: dict[str, int] = {}
+        self._known: dict[object, int] = {}
 
-    def number(self, name: str) -> int:
+    def number(self, name: object) -> int:
         """Return the number of a name."""
         return self._known.setdefault(name, len(self._known))
+
+    def alone(self) -> int:
+        """Return a number for something without a name, which it shares with nothing."""
+        return self.number(object())

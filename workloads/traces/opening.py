@@ -27,18 +27,22 @@ class TraceError(ValueError):
 
 @dataclass
 class Complaints:
-    """Deal with bad rows: stop at the first, or skip and count them.
+    """Deal with bad rows: stop at the first, skip and count them, or put rows in order that are out of it.
 
     Attributes:
         name: of the file.
-        skip: whether to go on.
+        skip: whether to go on after a bad row.
+        sort: whether to put rows in order that are out of it; other bad rows stop.
         skipped: rows left out so far.
-        first: the message of the first of them.
+        unsorted: rows that were out of order so far, and were put in order.
+        first: the message of the first row that was skipped or out of order.
     """
 
     name: str
     skip: bool = False
+    sort: bool = False
     skipped: int = 0
+    unsorted: int = 0
     first: str = ""
 
     def bad(self, row: int, message: str) -> None:
@@ -52,6 +56,19 @@ class Complaints:
             raise TraceError(text)
         self.skipped += 1
         self.first = self.first or text
+
+    def early(self, row: int, time: float) -> None:
+        """Complain about a row whose time is earlier than that of a row before it, in the file's own unit.
+
+        Raises:
+            TraceError: unless such rows are skipped or sorted.
+        """
+        message = f"time {time:.17g} is earlier than the row before; expected sorted times"
+        if not self.sort:
+            self.bad(row, f"{message} (on_error = sort puts them in order)")
+            return
+        self.unsorted += 1
+        self.first = self.first or f"{self.name}:{row}: {message}"
 
 
 @dataclass(frozen=True)
@@ -116,12 +133,13 @@ class _Limited(io.RawIOBase):
         super().close()
 
 
-def open_source(path: Path, *, skip: bool = False, limit: int = MAX_BYTES) -> Source:
+def open_source(path: Path, *, skip: bool = False, sort: bool = False, limit: int = MAX_BYTES) -> Source:
     """Open a trace file that is one member: plain, ``.gz``, ``.bz2``, ``.xz`` or a ``.zip`` of one file.
 
     Args:
         path: the file; what it is packed with is told by its first bytes.
         skip: whether bad rows are skipped and counted.
+        sort: whether rows out of order are put in order and counted.
         limit: most bytes that it may unpack to.
 
     Raises:
@@ -133,7 +151,7 @@ def open_source(path: Path, *, skip: bool = False, limit: int = MAX_BYTES) -> So
         stream = _UNPACK[packing](path)
         return io.BufferedReader(_Limited(stream, limit, str(path)), 2**16)
 
-    return Source(str(path), unpacked, Complaints(str(path), skip))
+    return Source(str(path), unpacked, Complaints(str(path), skip, sort))
 
 
 def members(path: Path, *, skip: bool = False, limit: int = MAX_BYTES) -> list[Source]:

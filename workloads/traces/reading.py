@@ -14,24 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import stream
-from workloads.traces.azure import AzureFunctions2019, AzureFunctions2021, AzureLlm
-from workloads.traces.counting import CountsPerSecond, WorldCup98
-from workloads.traces.opening import Complaints, TraceError, open_source
-from workloads.traces.records import Columns, Counts, Events, TraceFormat
-from workloads.traces.serving import BurstGpt, DistServe, Mooncake, Own, Vidur, read_parquet
+from workloads.traces.opening import Complaints, open_source
+from workloads.traces.recognition import format_of
+from workloads.traces.records import Columns, Counts, Events
+from workloads.traces.serving import Own, read_parquet
 
-FORMATS: tuple[TraceFormat, ...] = (
-    AzureLlm(),
-    AzureFunctions2019(),
-    AzureFunctions2021(),
-    BurstGpt(),
-    Mooncake(),
-    Vidur(),
-    DistServe(),
-    Own(),
-    WorldCup98(),
-    CountsPerSecond(),
-)
 Place = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
 Spread = Literal["poisson", "even", "gamma"]
 
@@ -102,22 +89,30 @@ class Trace:
             spread: how.
             cv: coefficient of variation of Gamma gaps, above 0.
         """
-        content, place = self.content, partial(_inside, seed=seed, spread=spread, cv=cv)
-        if isinstance(content, Counts):
-            times, columns = _expand(content, (self.start_s, self.stop_s), self.keep, seed, place)
+        place = partial(_inside, seed=seed, spread=spread, cv=cv)
+        if isinstance(self.content, Counts):
+            times, columns = _expand(self.content, (self.start_s, self.stop_s), self.keep, seed, place)
+            found = Events(times, columns)
         else:
-            times, columns = content.times_s, content.columns
-            if content.grid_s:
-                times = _off_grid(times, content.grid_s, place)
+            found = self.content
+            if found.grid_s:
+                found = replace(found, times_s=_off_grid(found.times_s, found.grid_s, place), grid_s=0.0)
             if self.keep < 1:
-                chosen = stream(seed, "thinning").random(len(times)) < self.keep
-                times, columns = times[chosen], {name: column[chosen] for name, column in columns.items()}
-        first, last = np.searchsorted(times, [self.start_s, self.stop_s])
+                found = found.where(stream(seed, "thinning").random(len(found)) < self.keep)
+        first, last = np.searchsorted(found.times_s, [self.start_s, self.stop_s])
         if self.limit is not None:
             last = min(last, first + self.limit)
-        kept = {name: column[first:last] for name, column in columns.items()}
-        failed, notes = (content.failed, content.notes) if isinstance(content, Events) else (0, ())
-        return Events((times[first:last] - self.start_s) / self.rate_scale, kept, 0.0, failed, notes)
+        rows = np.arange(len(found))
+        found = found.where((rows >= first) & (rows < last))
+        delays = replace(found.followups, delay_s=found.followups.delay_s / self.rate_scale)
+        times = (found.times_s - self.start_s) / self.rate_scale
+        return replace(found, times_s=times, followups=delays, notes=(*self.notes, *found.notes))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to rows that were not as expected, a line each."""
+        done = ((self.complaints.skipped, "bad rows skipped"), (self.complaints.unsorted, "rows out of order, sorted"))
+        return tuple(f"{count:,} {what}, the first: {self.complaints.first}" for count, what in done if count)
 
 
 def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop") -> Trace:  # noqa: A002 -- the word for it
@@ -126,26 +121,15 @@ def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop")
     Args:
         path: the file.
         format: kind of the format; by default told by the first two lines that are not empty.
-        on_error: ``stop`` at the first bad row, or ``skip`` bad rows and count them.
+        on_error: ``stop`` at the first bad row, ``skip`` and count bad rows, or ``sort`` and count rows out of order.
 
     Raises:
         TraceError: in one line: file, row, column, the value found and what is expected.
     """
     if path.suffix == ".parquet":
         return Trace(path, Own.kind, read_parquet(path), Complaints(str(path)))
-    source = open_source(path, skip=on_error == "skip")
-    known = {part.kind: part for part in FORMATS}
-    if format is None:
-        head = source.head()
-        if not head:
-            raise TraceError(f"{path}: empty; expected a trace in one of the formats {', '.join(known)}")
-        reader = next((part for part in FORMATS if part.recognizes(head)), None)
-        if reader is None:
-            raise TraceError(f"{path}:1: found {head[0][:60]!r}; expected one of the formats {', '.join(known)}")
-    elif format in known:
-        reader = known[format]
-    else:
-        raise TraceError(f"{path}: format {format!r} is not known; allowed: {', '.join(known)}")
+    source = open_source(path, skip=on_error == "skip", sort=on_error == "sort")
+    reader = format_of(source, format)
     content = reader.read(source)
     return Trace(path, reader.kind, content, source.complaints)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,30 @@ from sim.contracts import Part
 from workloads.traces.opening import Source, TraceError
 
 Columns = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, eq=False)
+class FollowUps:
+    """Hold rows without a time of their own: each is sent after the answer to the one before it in its chain.
+
+    Attributes:
+        after: number of the row of the events that begins the chain, not decreasing, shape (n,).
+        delay_s: from the answer to the row before until this one is sent, seconds, shape (n,).
+    """
+
+    after: NDArray[np.int64]
+    delay_s: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.after)
+
+    def of(self, kept: NDArray[np.bool_]) -> FollowUps:
+        """Return the chains whose first rows are kept, numbered among those; ``kept`` has an entry for each row."""
+        stays = kept[self.after]
+        return FollowUps((np.cumsum(kept) - 1)[self.after[stays]], self.delay_s[stays])
+
+
+NONE_FOLLOWS = FollowUps(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +49,7 @@ class Events:
         grid_s: resolution of the timestamps where it is so coarse that many rows share one, seconds; 0 otherwise.
         failed: rows that the trace marks as failed; they are kept, since they arrived.
         notes: what is not as the trace or the scenario says, a line each.
+        followups: rows that are sent after an answer, by the row that begins their chain.
     """
 
     times_s: NDArray[np.float64]
@@ -31,14 +57,19 @@ class Events:
     grid_s: float = 0.0
     failed: int = 0
     notes: tuple[str, ...] = ()
+    followups: FollowUps = NONE_FOLLOWS
 
     def __len__(self) -> int:
         return len(self.times_s)
 
     def before(self, stop_s: float) -> Events:
-        """Return the rows before a time."""
-        last = int(np.searchsorted(self.times_s, stop_s))
-        return replace(self, times_s=self.times_s[:last], columns={k: c[:last] for k, c in self.columns.items()})
+        """Return the rows before a time, with what follows them."""
+        return self.where(self.times_s < stop_s)
+
+    def where(self, kept: NDArray[np.bool_]) -> Events:
+        """Return some of the rows, with what follows them; ``kept`` has an entry for each row."""
+        columns = {name: column[kept] for name, column in self.columns.items()}
+        return replace(self, times_s=self.times_s[kept], columns=columns, followups=self.followups.of(kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +104,7 @@ class TraceFormat(Part):
         raise NotImplementedError
 
 
-def events(rows: list[tuple[float, ...]], names: tuple[str, ...], source: Source, *, failed: int = 0) -> Events:
+def events(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: Source, *, failed: int = 0) -> Events:
     """Build events from rows of (time, further columns): checks that there are any, and counts time from the first."""
     if not rows:
         raise TraceError(f"{source.name}: no request in it; expected at least one row")
@@ -82,6 +113,18 @@ def events(rows: list[tuple[float, ...]], names: tuple[str, ...], source: Source
     kinds = {"account": np.int32, "item": np.int32}
     columns: Columns = {name: table[:, k].astype(kinds.get(name, np.float64)) for k, name in enumerate(names, 1)}
     return Events(times, columns, grid_of(times), failed)
+
+
+def events_of_ticks(
+    rows: Sequence[tuple[float, ...]], per_s: int, names: tuple[str, ...], source: Source, *, failed: int = 0
+) -> Events:
+    """Build events from rows whose time counts whole ticks, such as nanoseconds since 1970.
+
+    The first is taken from all before they become floats, which would lose the last digits of a date.
+    """
+    first = rows[0][0] if rows else 0
+    found = events([(row[0] - first, *row[1:]) for row in rows], names, source, failed=failed)
+    return replace(found, times_s=found.times_s / per_s, grid_s=found.grid_s / per_s)
 
 
 def grid_of(times_s: NDArray[np.float64]) -> float:

@@ -1,10 +1,10 @@
-"""Traces of serving systems and simulators: BurstGPT, Mooncake, Vidur, DistServe, and SiegeLab's own files."""
+"""Traces of serving systems and simulators: BurstGPT, Vidur, DistServe, and SiegeLab's own files."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ class BurstGpt(TraceFormat):
     """Read BurstGPT (CC-BY-4.0), v1 and v2; a row without response tokens failed, and is kept and counted.
 
     Columns ``Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type``, in v2 also ``Session ID`` and
-    ``Elapsed time``; the timestamp is in seconds, a session is an account.
+    ``Elapsed time``; the timestamp is in seconds, a session is an account. Requests of the API have no session: each is
+    an account of its own, since nothing says which belong together.
     """
 
     kind = "burstgpt"
@@ -41,32 +42,21 @@ class BurstGpt(TraceFormat):
             raise TraceError(f"{source.name}:1: header has no column {missing[0]}; expected {','.join(self.HEADER)}")
         time, answer = header.index("Timestamp"), header.index("Response tokens")
         session = header.index("Session ID") if "Session ID" in header else None
-        sessions, failed = Names(), 0
+        sessions, failed, alone = Names(), 0, 0
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            nonlocal failed
+            nonlocal failed, alone
             at = number(cells, time, "Timestamp", least=0)
             failed += number(cells, answer, "Response tokens", least=0) == 0
-            return (at,) if session is None else (at, float(sessions.number(cells[session])))
+            if session is None:
+                return (at,)
+            alone += not cells[session].strip()
+            return at, sessions.number(cells[session]) if cells[session].strip() else sessions.alone()
 
         found = parsed(source, rows(source, header), parse)
-        return events(found, ("account",) if session is not None else (), source, failed=failed)
-
-
-@dataclass(frozen=True)
-class Mooncake(TraceFormat):
-    """Read Mooncake's JSON lines (Apache-2.0): ``timestamp`` in milliseconds, in one trace on a grid of 3 s."""
-
-    kind = "mooncake"
-
-    def recognizes(self, head: list[str]) -> bool:
-        """Return whether the first line is an object with a timestamp and hash ids."""
-        return head[0].startswith("{") and '"timestamp"' in head[0]
-
-    def read(self, source: Source) -> Events:
-        """Read a file."""
-        lines = ((k, [line]) for k, line in source.lines() if line.strip())
-        return events(parsed(source, lines, lambda cells: (_json_time(cells[0], "timestamp") / 1e3,)), (), source)
+        notes = (f"{alone:,} requests without a session: each is an account of its own",) if alone else ()
+        read = events(found, ("account",) if session is not None else (), source, failed=failed)
+        return replace(read, notes=notes)
 
 
 @dataclass(frozen=True)
