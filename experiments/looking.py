@@ -24,7 +24,9 @@ def trace_command(
     limit: Annotated[int | None, typer.Option(help="Most requests, the first ones.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write what the simulation would see: .parquet or .csv.")] = None,
     page: Annotated[Path | None, typer.Option(help="Interactive page; results/trace-NAME.html by default.")] = None,
-    on_error: Annotated[str, typer.Option(help="stop at the first bad row, or skip bad rows and count them.")] = "stop",
+    on_error: Annotated[
+        str, typer.Option(help="stop at the first bad row, skip bad rows, or sort rows out of order.")
+    ] = "stop",
     spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
     seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
     *,
@@ -37,7 +39,7 @@ def trace_command(
 
     with one_line_errors():
         for name, value, allowed in (
-            ("on-error", on_error, ("stop", "skip")),
+            ("on-error", on_error, ("stop", "skip", "sort")),
             ("spread", spread, get_args(Spread)),
         ):
             if value not in allowed:

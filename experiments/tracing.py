@@ -52,8 +52,9 @@ def statistics_table(trace: Trace, shape: Shape, fits: list[Fit]) -> list[Table]
     notes = [f"format {trace.format}", trace.spread_note]
     if isinstance(trace.content, Events) and trace.content.failed:
         notes.append(f"{trace.content.failed:,} marked as failed, kept")
-    if trace.complaints.skipped:
-        notes.append(f"{trace.complaints.skipped:,} bad rows skipped, the first: {trace.complaints.first}")
+    notes += trace.notes
+    if isinstance(trace.content, Events):
+        notes += trace.content.notes
     caption = f"{trace.path.name}: {'; '.join(note for note in notes if note)}"
     rows = [[_WORDS[name], shown(value)] for name, value in dataclasses.asdict(shape).items()]
     tables = [Table(caption, ["statistic", "value"], rows)]
@@ -71,6 +72,7 @@ def statistics_json(shape: Shape, fits: list[Fit], trace: Trace) -> dict[str, An
         **dataclasses.asdict(shape),
         "format": trace.format,
         "skipped": trace.complaints.skipped,
+        "sorted": trace.complaints.unsorted,
         "fits": [dataclasses.asdict(fit) for fit in fits],
     }
 

@@ -27,7 +27,7 @@ class Workload:
     Attributes:
         trace: path of a trace file, in any format of ``siegelab trace``.
         format: kind of its format; told by its content if not given.
-        on_error: ``stop`` at its first bad row, or ``skip`` bad rows and count them.
+        on_error: ``stop`` at its first bad row, ``skip`` and count bad rows, or ``sort`` and count rows out of order.
         rate_scale: how many times the trace's rate, by compressing time; above 0.
         start_s: where in the trace to start, seconds since its first row, at least 0.
         stop_s: where in the trace to stop, above ``start_s``.
@@ -48,7 +48,7 @@ class Workload:
 
     trace: str | None = None
     format: str | None = None
-    on_error: Literal["stop", "skip"] = "stop"
+    on_error: Literal["stop", "skip", "sort"] = "stop"
     rate_scale: float = 1.0
     start_s: float = 0.0
     stop_s: float = math.inf

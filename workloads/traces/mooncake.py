@@ -121,7 +121,7 @@ def _first(entry: Entry, names: tuple[str, ...]) -> float | None:
 
 def _text_time(entry: Entry) -> float:
     """Return a time in seconds that is a text, or a number in files that were tidied."""
-    value = entry.get("timestamp")
+    value: object = entry.get("timestamp")
     if isinstance(value, str) and "_" not in value:
         with suppress(ValueError):
             value = float(value)
