@@ -16,7 +16,7 @@ from adversaries import Campaign
 from experiments.decode import DecodeError, Problem, named_field
 from experiments.scenario import Scenario, ZooChoice
 from policies import Given
-from sim import Arrivals, Cluster, Demand, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
+from sim import Arrivals, Cluster, Demand, DispatchSelection, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
 from zoo import Zoo, load_table
 
 CAPACITY_SAMPLE = 100_000
@@ -113,10 +113,27 @@ def build_zoo(scenario: Scenario) -> Zoo:
             raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
         _at(("cluster", name), partial(placed, zoo, [group]), WorkerGroup)
     served = scenario.policy.selection.extended(placed(zoo, scenario.cluster.values()))
+    _at(("zoo", "table" if scenario.zoo.table else "family"), lambda: _check_profiles(served, _largest_batch(scenario)))
     _at(("policy", "selection"), lambda: scenario.policy.selection.chooser(served), type(scenario.policy.selection))
     for name, adversary in scenario.adversary.items():
         _at(("adversary", name), partial(adversary.check_zoo, served), type(adversary))
     return served
+
+
+def _largest_batch(scenario: Scenario) -> int:
+    """Return the largest batch that may be formed."""
+    selection, most = scenario.policy.selection, scenario.policy.batching.max_batch
+    return max(most, selection.sizes[-1]) if isinstance(selection, DispatchSelection) else most
+
+
+def _check_profiles(served: Zoo, largest: int) -> None:
+    """Check that every placed variant has a time for every batch, and say where its profile stands if not."""
+    for variant in served.variants:
+        try:
+            variant.latency.seconds(largest)
+        except ValueError as problem:
+            place = variant.source or served.name
+            raise ValueError(f"{place}: {variant.model} on {variant.device}: {problem}") from None
 
 
 def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:

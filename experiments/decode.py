@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,8 @@ import workloads
 from sim.contracts import Part
 
 Decoded = TypeVar("Decoded")
+MOST_PROBLEMS = 20
+LEAST_HUGE = 2**63
 Path = tuple[str, ...]
 Contracts = dict[str, CoreSchema | None]
 
@@ -29,6 +32,8 @@ _TYPE_WORDS = {
     "float_type": "a number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "greater_than": "a whole number of 64 bits",
+    "less_than": "a whole number of 64 bits",
     "string_type": "a text",
     "bool_type": "true or false",
     "dict_type": "a table",
@@ -78,7 +83,7 @@ def decode(kind: type[Decoded], values: Mapping[str, Any]) -> Decoded:
             "Decoded", _validator(typing.cast("typing.Hashable", kind)).validate_python(dict(values), strict=True)
         )
     except ValidationError as wrong:
-        raise DecodeError(_problem(kind, error) for error in wrong.errors()) from None
+        raise DecodeError(_problems(kind, wrong)) from None
 
 
 def encode(value: Any) -> Any:
@@ -140,7 +145,7 @@ def _schema(kind: Any, contracts: Contracts) -> CoreSchema:
     """
     simple: dict[Any, CoreSchema] = {
         float: core_schema.float_schema(),
-        int: core_schema.int_schema(),
+        int: core_schema.int_schema(gt=-LEAST_HUGE, lt=LEAST_HUGE),
         str: core_schema.str_schema(),
         bool: core_schema.bool_schema(),
         Any: core_schema.any_schema(),
@@ -188,7 +193,7 @@ def _expand(value: Any) -> Any:
     if isinstance(value, str):
         return {"kind": value}
     if not isinstance(value, dict):
-        raise ValueError(f"found {value!r}; expected a kind, or a table with one")  # noqa: TRY004 -- pydantic's protocol
+        raise ValueError(f"found {shortened(value)}; expected a kind, or a table with one")  # noqa: TRY004 -- pydantic's protocol
     return value
 
 
@@ -202,6 +207,14 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
+def _problems(root: type, wrong: ValidationError) -> list[Problem]:
+    """Return the first problems, and how many more there are: each takes a while to put into words."""
+    errors = wrong.errors(include_url=False)
+    shown = [_problem(root, error) for error in errors[:MOST_PROBLEMS]]
+    rest = len(errors) - len(shown)
+    return [*shown, Problem((), f"{rest:,} more problems are not shown")] if rest else shown
+
+
 def _problem(root: type, error: Any) -> Problem:
     """Turn an error of pydantic into a path of the file and one line."""
     path, kind = _walk(root, error["loc"])
@@ -209,7 +222,7 @@ def _problem(root: type, error: Any) -> Problem:
     if code == "extra_forbidden":
         owner = _walk(root, error["loc"][:-1])[1]
         allowed = [field.name for field in dataclasses.fields(owner)]
-        return Problem(path, f"unknown key; allowed: {', '.join(allowed)}{_nearest(path[-1], allowed)}")
+        return Problem(path, f"unknown key; allowed: {', '.join(allowed)}{nearest(path[-1], allowed)}")
     if code == "missing":
         return Problem(path, "missing; it has no default")
     if code in {"union_tag_invalid", "union_tag_not_found"}:
@@ -217,14 +230,14 @@ def _problem(root: type, error: Any) -> Problem:
         given = found.get("kind")
         if given is None:
             return Problem(path, f"no kind; allowed: {', '.join(allowed)}")
-        return Problem(path, f"found {given!r}; allowed: {', '.join(allowed)}{_nearest(str(given), allowed)}")
+        return Problem(path, f"found {shortened(given)}; allowed: {', '.join(allowed)}{nearest(str(given), allowed)}")
     if code == "literal_error":
         allowed = [str(value) for value in typing.get_args(_bare(kind))]
-        return Problem(path, f"found {found!r}; allowed: {', '.join(allowed)}{_nearest(str(found), allowed)}")
+        return Problem(path, f"found {shortened(found)}; allowed: {', '.join(allowed)}{nearest(str(found), allowed)}")
     if code == "value_error":
         message = str(error["ctx"]["error"])
         return Problem((*path, *named_field(kind, message)), message)
-    return Problem(path, f"found {_shown(found)}; expected {_TYPE_WORDS.get(code, error['msg'])}")
+    return Problem(path, f"found {shortened(found)}; expected {_TYPE_WORDS.get(code, error['msg'])}")
 
 
 def _walk(root: type, location: tuple[Any, ...]) -> tuple[Path, Any]:
@@ -256,11 +269,26 @@ def named_field(kind: Any, message: str) -> Path:
     return (word,) if word in fields else tuple(word.split(".")) if word.split(".")[0] in fields else ()
 
 
-def _nearest(word: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(word, allowed, n=1)
+def nearest(word: str, allowed: list[str]) -> str:
+    """Return the words that ask whether the nearest allowed name was meant; nothing if none is near."""
+    close = difflib.get_close_matches(word, allowed, n=1) if len(word) <= 100 else []
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shortened(value: Any) -> str:
+    """Return a value as messages show it, in at most 60 characters or so, however large it is."""
+    if isinstance(value, int) and abs(value) >= LEAST_HUGE:
+        return "a whole number beyond 64 bits"
+    text = _Shortened().repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+class _Shortened(reprlib.Repr):
+    """Show values in part, and numbers of thousands of digits not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict, self.maxstring, self.maxother = 3, 20, 20, 60, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return shortened(x) if abs(x) >= LEAST_HUGE else super().repr_int(x, level)

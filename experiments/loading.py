@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from experiments.decode import DecodeError, Problem, decode
-from experiments.lines import line_of, lines_of
+from experiments.decode import DecodeError, Problem, decode, nearest, shortened
+from experiments.lines import dotted, is_deep, line_of, lines_of, parts_of
 from experiments.scenario import Scenario
 from zoo.files import FileProblem, read_text
 
@@ -47,10 +47,10 @@ class Source:
         return ScenarioError("\n".join(f"{self._place(p.path)}: {p.message}" for p in problems))
 
     def _place(self, path: tuple[str, ...]) -> str:
-        dotted = ".".join(path) or "scenario"
+        place = dotted(path) or "scenario"
         if any(path[: len(override)] == override for override in self.overrides):
-            return f"--set {dotted}"
-        return f"{self.name}:{line_of(self.lines, path)}: {dotted}"
+            return f"--set {place}"
+        return f"{self.name}:{line_of(self.lines, path)}: {place}"
 
     def decode(self, kind: type[Decoded]) -> Decoded:
         """Build a dataclass from the values.
@@ -86,24 +86,38 @@ def open_source(name: str, folder: str, overrides: Mapping[str, Any] | None = No
     """
     known = builtin(folder)
     if not name.endswith(".toml") and name not in known:
-        near = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         allowed = f"a path ending in .toml, or {', '.join(sorted(known))}"
-        raise ScenarioError(f"{name}:1: {folder}: no such built-in file; allowed: {allowed}{hint}")
+        raise ScenarioError(
+            f"{name}:1: {folder}: no such built-in file; allowed: {allowed}{nearest(name, list(known))}"
+        )
     path = known.get(name, Path(name))
-    try:
-        text = read_text(path, MAX_BYTES)
-        values = tomllib.loads(text)
-    except FileProblem as problem:
-        raise ScenarioError(f"{path}:1: file: {problem.found}") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise ScenarioError(f"{path}:{_syntax_line(problem, text)}: syntax: {problem}; expected TOML") from None
+    values, lines = _read(path)
     _anchor_paths(values, path.parent)
-    source = Source(str(path), values, lines_of(text))
-    for dotted, value in (overrides or {}).items():
-        source.overrides.add(_put(source, dotted, value))
+    source = Source(str(path), values, lines)
+    for place, value in (overrides or {}).items():
+        source.overrides.add(_put(source, place, value))
     _anchor_paths(values, Path())
     return source
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """Return the values of a TOML file and the line of each.
+
+    Raises:
+        ScenarioError: if it cannot be read, or is not TOML.
+    """
+    try:
+        text = read_text(path, MAX_BYTES)
+    except FileProblem as problem:
+        raise ScenarioError(f"{path}:1: file: {problem.found}") from None
+    if is_deep(text):
+        raise ScenarioError(f"{path}:1: syntax: found a key of more than 100 parts; expected fewer")
+    try:
+        return tomllib.loads(text), lines_of(text)
+    except RecursionError:
+        raise ScenarioError(f"{path}:1: syntax: found values nested too deeply; expected fewer brackets") from None
+    except ValueError as problem:  # of TOML itself, and numbers of more digits than Python reads
+        raise ScenarioError(f"{path}:{_syntax_line(problem, text)}: syntax: {problem}; expected TOML") from None
 
 
 def load(name: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
@@ -128,25 +142,37 @@ def parse_override(text: str) -> tuple[str, Any]:
     Raises:
         ScenarioError: if there is no ``=`` or no path.
     """
-    dotted, equals, value = text.partition("=")
-    if not equals or not dotted.strip():
+    match = _OVERRIDE.fullmatch(text)
+    if match is None or not match[1].strip():
         raise ScenarioError(f"--set {text}: found no path=value; expected for example seed=3")
+    place, value = match[1].strip(), match[2]
     try:
-        return dotted.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return dotted.strip(), value
+        found = tomllib.loads(f"value = {value}")
+    except RecursionError:
+        raise ScenarioError(f"--set {place}: found values nested too deeply; expected fewer brackets") from None
+    except ValueError:
+        found = {"value": value}
+        if "\n" in value or "\r" in value:
+            raise ScenarioError(
+                f"--set {place}: found a line break; expected one value (--set is repeatable)"
+            ) from None
+    if len(found) > 1:
+        raise ScenarioError(f"--set {place}: found several values; expected one (--set is repeatable)")
+    return place, found["value"]
 
 
-def _put(source: Source, dotted: str, value: Any) -> tuple[str, ...]:
+def _put(source: Source, place: str, value: Any) -> tuple[str, ...]:
     """Set a value by its dotted path; a bare kind on the way becomes a table, so that its parameters can be set."""
-    path = tuple(dotted.split("."))
+    path = parts_of(place)
+    if path is None or not all(path):
+        raise ScenarioError(f"--set {place}: found no dotted path; expected names with dots, quoted where they must be")
     table = source.values
     for depth, part in enumerate(path[:-1], 1):
         inner = table.setdefault(part, {})
         if isinstance(inner, str):
             inner = table[part] = {"kind": inner}
         if not isinstance(inner, dict):
-            raise ScenarioError(f"--set {dotted}: {'.'.join(path[:depth])} is {inner!r}; expected a table")
+            raise ScenarioError(f"--set {place}: {dotted(path[:depth])} is {shortened(inner)}; expected a table")
         table = inner
     table[path[-1]] = deepcopy(value)
     return path
@@ -163,7 +189,11 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
             table[key] = str((folder / path).resolve())
 
 
-def _syntax_line(problem: tomllib.TOMLDecodeError, text: str) -> int:
-    """Return the line that TOML's message names."""
-    words = str(problem).replace(",", " ").split()
-    return int(words[words.index("line") + 1]) if "line" in words else len(text.splitlines())
+def _syntax_line(problem: ValueError, text: str) -> int:
+    """Return the line that TOML's message names; the last one where it names none."""
+    place = _AT_LINE.search(str(problem))
+    return int(place[1]) if place else text.rstrip("\n").count("\n") + 1
+
+
+_OVERRIDE = re.compile(r"""((?:[^="']++|"[^"\n]*+"|'[^'\n]*+')++)=(.*)""", re.DOTALL)
+_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)$")

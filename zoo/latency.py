@@ -21,7 +21,7 @@ class LatencyProfile:
         latencies_s: seconds a batch of that size takes, above 0; never falling is not required (real tables dip).
 
     Raises:
-        ValueError: if the two differ in length, or a size or a time is out of range.
+        ValueError: if the two differ in length, a size or a time is out of range, or a single query takes no time.
     """
 
     batch_sizes: tuple[int, ...]
@@ -38,6 +38,7 @@ class LatencyProfile:
         for latency_s in self.latencies_s:
             if not (math.isfinite(latency_s) and latency_s > 0):
                 raise ValueError(f"a latency must be above 0 and finite, not {latency_s}")
+        self.seconds(1)
 
     def seconds(self, max_batch: int) -> NDArray[np.float64]:
         """Tabulate the time of every batch size from 1 to ``max_batch``.
@@ -49,27 +50,33 @@ class LatencyProfile:
             Seconds, shape (max_batch,); entry ``b - 1`` belongs to a batch of ``b``.
 
         Raises:
-            ValueError: if going on beyond the largest profiled size reaches a time that is not above 0.
+            ValueError: if going on beyond the profiled sizes reaches a time that is not above 0 and finite.
         """
         sizes = np.arange(1, max_batch + 1, dtype=np.float64)
         known = np.asarray(self.batch_sizes, dtype=np.float64)
         times = np.asarray(self.latencies_s)
-        if len(known) == 1:
-            return np.asarray(sizes * (times[0] / known[0]))
-        result = np.interp(sizes, known, times)
-        for outside, end in ((sizes < known[0], 0), (sizes > known[-1], -2)):
-            slope = (times[end + 1] - times[end]) / (known[end + 1] - known[end])
-            result[outside] = times[end] + slope * (sizes[outside] - known[end])
-        if result.min() <= 0:
-            raise ValueError(
-                f"the profile reaches {result.min():.3g} s within a batch of {max_batch}: profile more sizes"
-            )
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of floats is refused below
+            result = _between(sizes, known, times)
+        if not (result.min() > 0 and result.max() < math.inf):
+            worst = result.min() if result.min() <= 0 else result.max()
+            raise ValueError(f"the profile reaches {worst:.3g} s within a batch of {max_batch}: profile more sizes")
         return np.asarray(result)
 
     @property
     def batch_one_s(self) -> float:
         """Seconds that a single query takes: the latency that feasible sets and the Pareto front use."""
         return float(self.seconds(1)[0])
+
+
+def _between(sizes: NDArray[np.float64], known: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interpolate linearly, and go on beyond both ends with the slope there."""
+    if len(known) == 1:
+        return np.asarray(sizes * (times[0] / known[0]))
+    result = np.interp(sizes, known, times)
+    for outside, end in ((sizes < known[0], 0), (sizes > known[-1], -2)):
+        slope = (times[end + 1] - times[end]) / (known[end + 1] - known[end])
+        result[outside] = times[end] + slope * (sizes[outside] - known[end])
+    return np.asarray(result)
 
 
 def affine_law(batch_one_s: float, fixed_share: float, batch_sizes: tuple[int, ...] = (1, 32)) -> LatencyProfile:

@@ -43,9 +43,11 @@ def read_zoo(path: Path, name: str | None = None) -> Zoo:
         raise ZooError(str(problem)) from None
     rows = _rows(path, lines)
     variants: list[Variant] = []
+    seen: set[tuple[str, str]] = set()
     for (model, device), group in groupby(rows, key=lambda row: (row[1]["model"], row[1]["device"])):
-        if any(v.model == model and v.device == device for v in variants):
+        if (model, device) in seen:
             raise ZooError(f"{path}: {model} on {device} has rows in two places; keep a variant's rows together")
+        seen.add((model, device))
         variants.append(_variant(path, list(group)))
     if not variants:
         raise ZooError(f"{path}: no variant; expected rows under {','.join(COLUMNS)}")
@@ -100,10 +102,17 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     if header != COLUMNS:
         raise ZooError(f"{path}:{numbered[0][0]}: header is {','.join(header)}; expected {','.join(COLUMNS)}")
     for number, line in numbered[1:]:
-        cells = [cell.strip() for cell in next(csv.reader([line]))]
+        cells = _cells(path, number, line)
         if len(cells) != len(COLUMNS):
             raise ZooError(f"{path}:{number}: {len(cells)} columns; expected {len(COLUMNS)} ({','.join(COLUMNS)})")
         yield number, dict(zip(COLUMNS, cells, strict=True))
+
+
+def _cells(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line]))]
+    except csv.Error as problem:
+        raise ZooError(f"{path}:{number}: cannot be read as CSV ({problem})") from None
 
 
 def _variant(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Variant:
@@ -123,6 +132,7 @@ def _variant(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Variant:
                 tuple(_batch(path, number, row) for number, row in rows),
                 tuple(_number(path, number, row, "latency_ms") / 1e3 for number, row in rows),
             ),
+            source=f"{path}:{first_number}",
         )
     except ZooError:
         raise
@@ -141,6 +151,7 @@ def _number(path: Path, number: int, row: dict[str, str], column: str) -> float:
 
 
 def _batch(path: Path, number: int, row: dict[str, str]) -> int:
-    if not row["batch"].isdecimal():
-        raise ZooError(f"{path}:{number}: column batch: found {row['batch']!r}; expected a whole number from 1")
-    return int(row["batch"])
+    text = row["batch"]
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise ZooError(f"{path}:{number}: column batch: found {text!r}; expected a whole number from 1 to 999999999")
+    return int(text)

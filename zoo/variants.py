@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +27,7 @@ class Variant:
         memory_bytes: device memory that the loaded model takes, at least 0.
         latency: time of a batch on this device.
         votes: names of the variants whose majority this one is; empty for a network of its own.
+        source: file and line that it was read from, for messages; empty where there is none.
 
     Raises:
         ValueError: if a name is empty or a number is out of range.
@@ -36,14 +39,15 @@ class Variant:
     memory_bytes: float
     latency: LatencyProfile
     votes: tuple[str, ...] = ()
+    source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.model or not self.device:
             raise ValueError("a variant needs a model and a device")
         if not 0 <= self.accuracy <= 1:
             raise ValueError(f"accuracy must be in [0, 1], not {self.accuracy}")
-        if not self.memory_bytes >= 0:
-            raise ValueError(f"memory_bytes must be at least 0, not {self.memory_bytes}")
+        if not 0 <= self.memory_bytes < math.inf:
+            raise ValueError(f"memory_bytes must be at least 0 and finite, not {self.memory_bytes}")
 
     @property
     def name(self) -> str:
@@ -71,8 +75,8 @@ class Zoo:
     def __post_init__(self) -> None:
         if not self.variants:
             raise ValueError("a zoo needs at least one variant")
-        names = [variant.name for variant in self.variants]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(variant.name for variant in self.variants)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"variant {twice[0]} is in the zoo twice")
         if self.answers is not None:
@@ -108,7 +112,8 @@ class Zoo:
         """Row of every variant's model in the answer table, shape (variants,); -1 where there is no table."""
         if self.answers is None:
             return np.full(len(self), -1)
-        return np.array([self.answers.models.index(variant.model) for variant in self.variants])
+        rows = {model: row for row, model in enumerate(self.answers.models)}
+        return np.array([rows[variant.model] for variant in self.variants])
 
     def members(self, variant: int) -> tuple[int, ...]:
         """Return the variants that serve a query for one: itself, or the voters of an ensemble."""
