@@ -50,8 +50,8 @@ def statistics(content: Events | Counts) -> tuple[Shape, list[Fit]]:
 def statistics_table(trace: Trace, shape: Shape, fits: list[Fit]) -> list[Table]:
     """Return the tables of a trace: its statistics, and the fits if there are any."""
     notes = [f"format {trace.format}", trace.spread_note]
-    if isinstance(trace.content, Events) and trace.content.failed:
-        notes.append(f"{trace.content.failed:,} marked as failed, kept")
+    if shape.failed:
+        notes.append(f"{shape.failed:,} marked as failed, kept")
     notes += trace.notes
     if isinstance(trace.content, Events):
         notes += trace.content.notes
@@ -126,4 +126,5 @@ _WORDS = {
     "accounts": "accounts",
     "top_share": "share of the top account",
     "top_ten_share": "share of the top ten",
+    "failed": "marked as failed",
 }

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from conftest import front_zoo
 from test_traces import SAMPLES, write
 
-from workloads import shape_of
+from workloads import Users, shape_of
 from workloads.traces import FORMATS, TraceError, read_trace
 
 QWEN = "\n".join(
@@ -288,3 +289,27 @@ def test_a_wrong_row_gets_one_clear_line(case, tmp_path):
     assert part in message, message
     assert "\n" not in message
     assert len(message) < 400
+
+
+@pytest.mark.parametrize(("sample", "failed"), [(AIPERF, 2), (BLIS, 1), (LORA, 1), (BURST_V2, 1)])
+def test_failed_rows_are_counted_in_the_window_alone(sample, failed, tmp_path):
+    trace = read_trace(write(tmp_path, sample))
+    content = trace.content
+    times, span_s = content.times_s, float(content.times_s[-1])
+    at_s = times[content.marked]
+    assert len(at_s) == failed
+    for start_s, stop_s in ((0.0, span_s / 2), (span_s / 2, span_s + 1), (span_s + 1, span_s + 2)):
+        seen = trace.window(start_s, stop_s).requests(seed=1)
+        # Where stamps are coarse, rows move inside their cells alone, which these windows do not cut.
+        assert seen.failed == int(((at_s >= start_s) & (at_s < stop_s)).sum())
+    assert trace.first(1).requests(seed=1).failed == int(content.marked[0])
+    assert [trace.thinned(keep).requests(seed=1).failed for keep in (1e-9, 1.0)] == [0, failed]
+    assert shape_of(content).failed == failed
+
+
+def test_a_run_says_how_many_of_its_requests_failed_in_the_trace(tmp_path):
+    trace = read_trace(write(tmp_path, BURST_V2))
+    half = trace.window(0.0, 4.0).requests(seed=1)
+    assert "1 of 3 requests are marked as failed in the trace" in Users().queries(half, front_zoo(), 1).notes[-1]
+    first = trace.window(0.0, 1.0).requests(seed=1)
+    assert not any("failed" in note for note in Users().queries(first, front_zoo(), 1).notes)

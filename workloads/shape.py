@@ -29,6 +29,7 @@ class Shape:
         accounts: how many.
         top_share: share of requests that the busiest account sent.
         top_ten_share: that the ten busiest sent.
+        failed: requests that the trace marks as failed; they count, since they arrived.
     """
 
     n: int
@@ -44,6 +45,7 @@ class Shape:
     accounts: int
     top_share: float
     top_ten_share: float
+    failed: int = 0
 
 
 def shape_of(content: Events | Counts) -> Shape:
@@ -78,6 +80,7 @@ def shape_of(content: Events | Counts) -> Shape:
         accounts=int((accounts > 0).sum()),
         top_share=float(shares[0]),
         top_ten_share=float(shares[:10].sum()),
+        failed=content.failed if isinstance(content, Events) else 0,
     )
 
 

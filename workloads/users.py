@@ -91,9 +91,9 @@ class Users:
             raise ValueError(f"the trace asks for accuracy {min_accuracy.max():g}; expected at most 1")
         max_latency_s = said.get("max_latency_s", max_latency_s).astype(np.float64)
         priorities = self.priorities(int(accounts.max(initial=0)) + 1, seed)
-        return Arrivals(
-            requests.times_s, accounts, items, min_accuracy, max_latency_s, priorities, notes=requests.notes
-        )
+        failed = f"{requests.failed:,} of {n:,} requests are marked as failed in the trace; they arrived, and are sent"
+        notes = (*requests.notes, failed) if requests.failed else requests.notes
+        return Arrivals(requests.times_s, accounts, items, min_accuracy, max_latency_s, priorities, notes)
 
     def shares(self) -> NDArray[np.float64]:
         """Return the share of queries that each account sends, by Zipf's law, shape (accounts,)."""

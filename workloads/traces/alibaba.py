@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from workloads.traces.columns import Names, RowError, header_of, parsed, rows
 from workloads.traces.objects import Entry, entries, first_object, quantity, shown
 from workloads.traces.opening import Source
-from workloads.traces.records import Events, TraceFormat, events
+from workloads.traces.records import FAILED, Events, TraceFormat, events
 
 ROOT = -1
 """Stands for no parent."""
@@ -59,16 +59,13 @@ class AlibabaLora(TraceFormat):
         first = source.head(1)
         header = header_of(first[0]) if first else self.NEEDED
         at, status, group = (header.index(name) if name in header else 0 for name in self.NEEDED)
-        groups, failed = Names(), 0
+        groups = Names()
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            nonlocal failed
-            time_s = _seconds(cells[at])
-            failed += cells[status] != "SUCCEED"
-            return time_s, groups.number(cells[group])
+            return _seconds(cells[at]), groups.number(cells[group]), cells[status] != "SUCCEED"
 
         numbered = rows(source, header if set(self.NEEDED) <= set(header) else self.NEEDED)
-        return events(parsed(source, numbered, parse), ("account",), source, failed=failed)
+        return events(parsed(source, numbered, parse), ("account", FAILED), source)
 
 
 def _chat(entry: Entry) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from workloads.traces.columns import Names, RowError, header_of, parsed, rows, whole
 from workloads.traces.objects import Entry, entries, first_object, name_of, quantity, shown
 from workloads.traces.opening import Source
-from workloads.traces.records import Events, TraceFormat, events, events_of_ticks
+from workloads.traces.records import FAILED, Events, TraceFormat, events, events_of_ticks
 
 LENGTHS = {"timestamp", "input_length", "output_length"}
 
@@ -30,18 +30,17 @@ class AiPerf(TraceFormat):
 
     def read(self, source: Source) -> Events:
         """Read a file; times are kept to 1 ns."""
-        conversations, failed = Names(), 0
-        found: list[tuple[int, int]] = []
+        conversations = Names()
+        found: list[tuple[int, int, bool]] = []
         for row, entry in entries(source):
             try:
                 start_ns, conversation, failure = _measured(entry)
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
                 continue
-            failed += failure
-            found.append((start_ns, conversations.number(conversation or row)))
+            found.append((start_ns, conversations.number(conversation or row), failure))
         found.sort(key=lambda request: request[0])
-        return events_of_ticks(found, 10**9, ("account",), source, failed=failed)
+        return events_of_ticks(found, 10**9, ("account", FAILED), source)
 
 
 @dataclass(frozen=True)
@@ -87,27 +86,27 @@ class Blis(TraceFormat):
         header = header_of(first[0]) if first else ()
         place = {name: header.index(name) for name in header}
         needed = header if "arrival_time_us" in place else ("request_id", "arrival_time_us")
-        accounts, failed, bounded = Names(), 0, False
+        accounts, bounded = Names(), False
 
         def text(cells: list[str], name: str) -> str:
             return cells[place[name]].strip() if name in place else ""
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            nonlocal failed, bounded
+            nonlocal bounded
             arrival_us = whole(cells, place["arrival_time_us"], "arrival_time_us")
             deadline_us = whole(cells, place["deadline_us"], "deadline_us") if text(cells, "deadline_us") else 0
             if 0 < deadline_us <= arrival_us:
                 expected = f"0 for none, or more than the arrival at {arrival_us}"
                 raise RowError(f"column deadline_us: found {deadline_us}; expected {expected}")
-            failed += text(cells, "status") not in {"", "ok"}
+            failed = text(cells, "status") not in {"", "ok"}
             bounded |= deadline_us > 0
             who = next((f"{name}:{text(cells, name)}" for name in ("tenant_id", "client_id") if text(cells, name)), "")
             limit_s = (deadline_us - arrival_us) / 1e6 if deadline_us else math.inf
-            return arrival_us, accounts.number(who) if who else accounts.alone(), limit_s
+            return arrival_us, accounts.number(who) if who else accounts.alone(), failed, limit_s
 
         found = parsed(source, rows(source, needed), parse)
-        names = ("account", "max_latency_s") if bounded else ("account",)
-        return events_of_ticks([row[: len(names) + 1] for row in found], 10**6, names, source, failed=failed)
+        names = ("account", FAILED, "max_latency_s") if bounded else ("account", FAILED)
+        return events_of_ticks([row[: len(names) + 1] for row in found], 10**6, names, source)
 
 
 def _measured(entry: Entry) -> tuple[int, str, bool]:

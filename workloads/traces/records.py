@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.contracts import Part
 from workloads.traces.opening import Source, TraceError
 
+FAILED = "failed"
 Columns = dict[str, NDArray[np.generic]]
 
 
@@ -47,7 +48,8 @@ class Events:
         columns: what else the rows say, each of shape (n,): ``account`` (numbers from 0), ``item``, ``min_accuracy``,
             ``max_latency_s``.
         grid_s: resolution of the timestamps where it is so coarse that many rows share one, seconds; 0 otherwise.
-        failed: rows that the trace marks as failed; they are kept, since they arrived.
+        marked: whether the trace marks each row as failed, shape (n,); None where it marks none. They are kept, since
+            they arrived.
         notes: what is not as the trace or the scenario says, a line each.
         followups: rows that are sent after an answer, by the row that begins their chain.
     """
@@ -55,12 +57,17 @@ class Events:
     times_s: NDArray[np.float64]
     columns: Columns
     grid_s: float = 0.0
-    failed: int = 0
+    marked: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
     followups: FollowUps = NONE_FOLLOWS
 
     def __len__(self) -> int:
         return len(self.times_s)
+
+    @property
+    def failed(self) -> int:
+        """How many of the rows the trace marks as failed."""
+        return 0 if self.marked is None else int(np.count_nonzero(self.marked))
 
     def before(self, stop_s: float) -> Events:
         """Return the rows before a time, with what follows them."""
@@ -69,7 +76,9 @@ class Events:
     def where(self, kept: NDArray[np.bool_]) -> Events:
         """Return some of the rows, with what follows them; ``kept`` has an entry for each row."""
         columns = {name: column[kept] for name, column in self.columns.items()}
-        return replace(self, times_s=self.times_s[kept], columns=columns, followups=self.followups.of(kept))
+        marked = None if self.marked is None else self.marked[kept]
+        followups = self.followups.of(kept)
+        return replace(self, times_s=self.times_s[kept], columns=columns, marked=marked, followups=followups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,26 +113,28 @@ class TraceFormat(Part):
         raise NotImplementedError
 
 
-def events(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: Source, *, failed: int = 0) -> Events:
-    """Build events from rows of (time, further columns): checks that there are any, and counts time from the first."""
+def events(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: Source) -> Events:
+    """Build events from rows of (time, further columns): checks that there are any, and counts time from the first.
+
+    A column ``failed`` marks rows that came to nothing.
+    """
     if not rows:
         raise TraceError(f"{source.name}: no request in it; expected at least one row")
     table = np.array(rows, dtype=np.float64)
     times = table[:, 0] - table[0, 0]
     kinds = {"account": np.int32, "item": np.int32}
     columns: Columns = {name: table[:, k].astype(kinds.get(name, np.float64)) for k, name in enumerate(names, 1)}
-    return Events(times, columns, grid_of(times), failed)
+    marked = columns.pop(FAILED).astype(np.bool_) if FAILED in columns else None
+    return Events(times, columns, grid_of(times), marked)
 
 
-def events_of_ticks(
-    rows: Sequence[tuple[float, ...]], per_s: int, names: tuple[str, ...], source: Source, *, failed: int = 0
-) -> Events:
+def events_of_ticks(rows: Sequence[tuple[float, ...]], per_s: int, names: tuple[str, ...], source: Source) -> Events:
     """Build events from rows whose time counts whole ticks, such as nanoseconds since 1970.
 
     The first is taken from all before they become floats, which would lose the last digits of a date.
     """
     first = rows[0][0] if rows else 0
-    found = events([(row[0] - first, *row[1:]) for row in rows], names, source, failed=failed)
+    found = events([(row[0] - first, *row[1:]) for row in rows], names, source)
     return replace(found, times_s=found.times_s / per_s, grid_s=found.grid_s / per_s)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from workloads.traces.columns import Names, RowError, number, parsed, rows
 from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import Events, TraceFormat, events
+from workloads.traces.records import FAILED, Events, TraceFormat, events
 
 OWN = ("sent_s", "account", "item", "min_accuracy", "max_latency_s")
 
@@ -42,20 +42,20 @@ class BurstGpt(TraceFormat):
             raise TraceError(f"{source.name}:1: header has no column {missing[0]}; expected {','.join(self.HEADER)}")
         time, answer = header.index("Timestamp"), header.index("Response tokens")
         session = header.index("Session ID") if "Session ID" in header else None
-        sessions, failed, alone = Names(), 0, 0
+        sessions, alone = Names(), 0
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            nonlocal failed, alone
+            nonlocal alone
             at = number(cells, time, "Timestamp", least=0)
-            failed += number(cells, answer, "Response tokens", least=0) == 0
+            failed = number(cells, answer, "Response tokens", least=0) == 0
             if session is None:
-                return (at,)
+                return at, failed
             alone += not cells[session].strip()
-            return at, sessions.number(cells[session]) if cells[session].strip() else sessions.alone()
+            return at, failed, sessions.number(cells[session]) if cells[session].strip() else sessions.alone()
 
         found = parsed(source, rows(source, header), parse)
         notes = (f"{alone:,} requests without a session: each is an account of its own",) if alone else ()
-        read = events(found, ("account",) if session is not None else (), source, failed=failed)
+        read = events(found, (FAILED, "account") if session is not None else (FAILED,), source)
         return replace(read, notes=notes)
 
 
