@@ -17,6 +17,7 @@ from experiments.decode import DecodeError, Problem, named_field
 from experiments.scenario import Scenario, ZooChoice
 from policies import Given
 from sim import Arrivals, Cluster, Demand, DispatchSelection, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
+from workloads.sessions import sessions_of
 from zoo import Zoo, load_table
 
 CAPACITY_SAMPLE = 100_000
@@ -63,6 +64,9 @@ def build(scenario: Scenario) -> Experiment:
     users = scenario.workload.closed_loop
     budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
     placements = _at(("policy", "placement"), lambda: _placements(scenario, served, arrivals, duration_s))
+    last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
+    accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
+    arrivals, sessions = sessions_of(requests, arrivals, scenario.workload.users, served, scenario.seed)
     cluster = _at(
         ("network",) if scenario.network else ("fault",),
         lambda: Cluster(
@@ -70,21 +74,22 @@ def build(scenario: Scenario) -> Experiment:
             scenario.cluster,
             operator,
             arrivals,
-            closed_loop=budgets + users.count * users.max_queries,
+            closed_loop=budgets + users.count * users.max_queries + sum(map(len, sessions)),
             seed=scenario.seed,
             network=scenario.network,
             faults=scenario.fault,
             placements=placements,
         ),
     )
-    last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
-    accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
     cluster.closes_s = last_arrival_s if duration_s is None else math.inf
     campaigns = _campaigns(scenario, served, accounts + users.count)
     for number in range(users.count):
         name = f"user/{number}"
         client = cluster.client(name, accounts + number, users.max_queries)
         cluster.env.process(users.user(client, served, stream(scenario.seed, name)))
+    for number, session in enumerate(sessions):
+        client = cluster.client(f"session/{number}", session.account, len(session))
+        cluster.outlast(client, session.user(client))
     for campaign in campaigns:
         campaign.launch(cluster)
     return Experiment(scenario, cluster, campaigns, last_arrival_s)

@@ -55,6 +55,9 @@ def statistics_table(trace: Trace, shape: Shape, fits: list[Fit]) -> list[Table]
     notes += trace.notes
     if isinstance(trace.content, Events):
         notes += trace.content.notes
+        if len(trace.content.followups):
+            count = f"{len(trace.content.followups):,} rows"
+            notes.append(f"{count} are sent after an answer and have no time: they are not in the statistics")
     caption = f"{trace.path.name}: {'; '.join(note for note in notes if note)}"
     rows = [[_WORDS[name], shown(value)] for name, value in dataclasses.asdict(shape).items()]
     tables = [Table(caption, ["statistic", "value"], rows)]

@@ -75,12 +75,16 @@ class Client:
         cluster: the service.
         budget: how many queries it may send, at least 0.
         submit: takes an item and a spec and returns the event of the outcome.
+
+    Attributes:
+        outlasts: whether it may send after the service has closed to others; see ``Cluster.outlast``.
     """
 
     def __init__(self, cluster: Cluster, budget: int, submit: Callable[[int, Spec], Event]) -> None:
         self.budget = budget
         self.sent = 0
         self.spent = 0.0
+        self.outlasts = False
         self._dollars = self._until_s = math.inf
         self._cluster = cluster
         self._submit = submit
@@ -113,7 +117,8 @@ class Client:
             BudgetExhausted: if the budget is spent or the service has closed; nothing is sent.
         """
         now = self._cluster.env._now  # noqa: SLF001 -- once a query
-        if self.sent >= self.budget or now >= self._until_s or now >= self._cluster.closes_s:
+        closed = now >= self._cluster.closes_s and not self.outlasts
+        if self.sent >= self.budget or now >= self._until_s or closed:
             raise BudgetExhausted
         if self._dollars == math.inf:
             self.sent += 1

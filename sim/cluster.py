@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy.events import Event
+from simpy.events import Event, Process
 
 from sim.books import close_books
 from sim.client import Answer, Client, Spec
@@ -67,6 +67,7 @@ class Cluster:
         self.arrivals, self.network = arrivals, network
         self.notes = list(arrivals.notes)
         self.closes_s = math.inf
+        self._outlasting: list[Process] = []
         self.workers: list[tuple[str, WorkerGroup]] = [
             (f"{name}-{number}", group) for name, group in groups.items() for number in range(group.most)
         ]
@@ -212,6 +213,16 @@ class Cluster:
                 payload = self._table[model, item] if item < self.crafted.first else self.crafted.answer(model, item)
         self._waiting.pop(row).succeed(Answer(outcome, payload, price, self.env._now - float(log.sent_s[row])))  # noqa: SLF001
 
+    def outlast(self, client: Client, process: Generator[Any, Any, None]) -> None:
+        """Start a process whose queries belong to the trace: it goes on after the last arrival, until it ends.
+
+        Args:
+            client: by which it sends.
+            process: what it does.
+        """
+        client.outlasts = True
+        self._outlasting.append(self.env.process(process))
+
     @property
     def awaited(self) -> bool:
         """Whether some closed-loop client waits for an answer."""
@@ -227,7 +238,13 @@ class Cluster:
             self.env.run(until=max(self.log.last_delivery_s(), self.env.now))
             return
         closes_s = self.closes_s if self.closes_s < math.inf else 0.0
-        while self.env.arrived < self.log.open_loop or self.env.now <= closes_s or self.awaited or fleet.busy():
+        while (
+            self.env.arrived < self.log.open_loop
+            or self.env.now <= closes_s
+            or self.awaited
+            or fleet.busy()
+            or any(process.is_alive for process in self._outlasting)
+        ):
             self.env.run(until=self.env.now + 1.0)
 
     def record(self, *, warmup_s: float = 0.0, attackers: dict[int, str] | None = None) -> RunRecord:

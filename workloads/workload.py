@@ -111,7 +111,10 @@ class Workload:
         if self.trace is not None:
             found = self.view().requests(seed, self.spread, self.spread_cv)
             if self.refit is not None:
-                found = Events(self.refit.times(found.times_s, stream(seed, "refit")), {}, notes=found.notes)
+                lost = len(found.followups)
+                left_out = (f"{lost:,} rows that follow an answer are left out by the refit",) if lost else ()
+                times_s = self.refit.times(found.times_s, stream(seed, "refit"))
+                found = Events(times_s, {}, notes=(*found.notes, *left_out))
             return found if duration_s is None else found.before(duration_s)
         if self.clients is not None:
             return self.clients.requests(seed, duration_s)

@@ -46,8 +46,10 @@ class Mooncake(TraceFormat):
         read = events([(time_ms / 1e3, *row) for time_ms, *row in found], ("account", "number"), source)
         columns = dict(read.columns)
         numbers = columns.pop("number").astype(np.int64)
-        read = replace(read, columns=columns if chains.named else {})
-        return replace(read, followups=chains.followups(numbers)) if chains.delays_s else read
+        followups = chains.followups(numbers)
+        lost = sum(map(len, chains.delays_s.values())) - len(followups)
+        notes = (f"{lost:,} rows that followed a skipped row are left out",) if lost else ()
+        return replace(read, columns=columns if chains.named else {}, followups=followups, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class _Chains:
         """Return the rows that follow, given the numbers of the heads that were kept, in their order."""
         chains = [self.delays_s.get(number, []) for number in numbers.tolist()]
         after = np.repeat(np.arange(len(chains)), [len(chain) for chain in chains])
-        return FollowUps(after, np.array([delay_s for chain in chains for delay_s in chain]))
+        return FollowUps(after, np.array([delay_s for chain in chains for delay_s in chain], dtype=np.float64))
 
     def _follow(self, session: str, delay_ms: float) -> None:
         if session not in self._begun:
