@@ -158,7 +158,7 @@ def test_a_coarse_grid_is_spread_inside_its_cells(tmp_path):
     lines = [json.dumps({"timestamp": 3000 * (k // 10)}) for k in range(100)]
     trace = read_trace(write(tmp_path, "\n".join(lines)))
     assert trace.content.grid_s == 3.0
-    assert "grid of 3 s" in trace.spread_note
+    assert "timestamps of 3 s" in trace.spread_note
     for spread in ("poisson", "even"):
         times = trace.requests(2, spread).times_s
         assert (times // 3).astype(int).tolist() == [k // 10 for k in range(100)]
@@ -433,7 +433,7 @@ def test_own_parquet_files_are_read_and_checked(tmp_path):
     path = tmp_path / "own.parquet"
     pd.DataFrame({"sent_s": [1.0, 2.5], "account": [4, 2]}).to_parquet(path)
     trace = read_trace(path)
-    assert trace.content.times_s.tolist() == [0.0, 1.5]
+    assert trace.content.times_s.tolist() == [1.0, 2.5]
     assert trace.content.columns["account"].tolist() == [4, 2]
     for table, message in (
         ({"sent_s": [2.0, 1.0]}, ":2: found a missing number or a time before the row above"),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from workloads.traces.columns import Names, RowError, header_of, parsed, rows
 from workloads.traces.objects import Entry, entries, first_object, quantity, shown
 from workloads.traces.opening import Source
-from workloads.traces.records import FAILED, Events, TraceFormat, events
+from workloads.traces.records import FAILED, Events, TraceFormat, events, stamped
 
 ROOT = -1
 """Stands for no parent."""
@@ -48,6 +48,7 @@ class AlibabaLora(TraceFormat):
     """
 
     kind = "alibaba-lora"
+    resolution_s = 1.0
     NEEDED = ("gmt_create", "predict_status", "groupId")
 
     def recognizes(self, head: list[str]) -> bool:
@@ -65,7 +66,7 @@ class AlibabaLora(TraceFormat):
             return _seconds(cells[at]), groups.number(cells[group]), cells[status] != "SUCCEED"
 
         numbered = rows(source, header if set(self.NEEDED) <= set(header) else self.NEEDED)
-        return events(parsed(source, numbered, parse), ("account", FAILED), source)
+        return stamped(events(parsed(source, numbered, parse), ("account", FAILED), source), self.resolution_s)
 
 
 def _chat(entry: Entry) -> tuple[float, ...]:

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from workloads.traces.columns import Names, RowError, parsed
 from workloads.traces.objects import Entry, entries, first_object, is_number, name_of, quantity, shown
 from workloads.traces.opening import Source
-from workloads.traces.records import Events, FollowUps, TraceFormat, events
+from workloads.traces.records import Events, FollowUps, TraceFormat, events, stamped
 
 TIMES = ("timestamp", "created_time")
 DELAYS = ("delay", "delay_ms")
+PUBLISHED_GRID_S = 3.0
 INPUTS = ("input_length", "input_tokens", "text_input")
 
 
 @dataclass(frozen=True)
 class Mooncake(TraceFormat):
-    """Read Mooncake's JSON lines (Apache-2.0), ``timestamp`` in milliseconds, in one trace on a grid of 3 s.
+    """Read Mooncake's JSON lines (Apache-2.0), ``timestamp`` in milliseconds, in the traces of real use every 3 s.
+
+    Those are told by ten stamps or more that all lie on that grid, within 5 ms; other files are exact to 1 ms.
 
     AIPerf and Dynamo add sessions: a ``session_id`` is an account, and a row without a time is sent ``delay``
     milliseconds after the answer to the row before it in its session (0 where there is no delay). ``created_time``,
@@ -30,6 +33,7 @@ class Mooncake(TraceFormat):
     """
 
     kind = "mooncake"
+    resolution_s = 0.001
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first line is an object with a time or a delay, and without the marks of others."""
@@ -49,7 +53,9 @@ class Mooncake(TraceFormat):
         followups = chains.followups(numbers)
         lost = sum(map(len, chains.delays_s.values())) - len(followups)
         notes = (f"{lost:,} rows that followed a skipped row are left out",) if lost else ()
-        return replace(read, columns=columns if chains.named else {}, followups=followups, notes=notes)
+        read = replace(read, columns=columns if chains.named else {}, followups=followups, notes=notes)
+        coarse = stamped(read, PUBLISHED_GRID_S, within_s=0.005)
+        return coarse if coarse.grid_s and len(np.unique(read.times_s)) >= 10 else stamped(read, self.resolution_s)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class RagPulse(TraceFormat):
     """
 
     kind = "ragpulse"
+    resolution_s = 1.0
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first line is an object with a timestamp and hash ids by their origin."""
@@ -74,7 +81,7 @@ class RagPulse(TraceFormat):
             session = name_of(entry, "session_id")
             return _text_time(entry), sessions.number(session) if session else sessions.alone()
 
-        return events(parsed(source, entries(source), parse), ("account",), source)
+        return stamped(events(parsed(source, entries(source), parse), ("account",), source), self.resolution_s)
 
 
 class _Chains:

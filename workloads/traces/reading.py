@@ -34,8 +34,8 @@ class Trace:
         format: kind of its format.
         content: what it says.
         complaints: rows that were skipped.
-        start_s: start of the window, seconds since the first row of the file.
-        stop_s: end of the window, seconds since the first row.
+        start_s: start of the window, seconds since the first row of the file, or since its zero if it has one.
+        stop_s: end of the window, likewise.
         rate_scale: how many times the file's rate, by compressing time.
         keep: share of the requests that is kept, drawn by chance; in (0, 1].
         limit: most requests, the first ones; None for all.
@@ -73,16 +73,16 @@ class Trace:
         """Say how times that the file does not tell are made; empty if it tells them all."""
         if isinstance(self.content, Counts):
             return f"counts of {self.content.bin_s:g} s, spread inside their bins"
-        return (
-            f"timestamps on a grid of {self.content.grid_s:g} s, spread inside its cells" if self.content.grid_s else ""
-        )
+        grid_s = self.content.grid_s
+        return f"timestamps of {grid_s:g} s, rows that share one spread inside it" if grid_s else ""
 
     def requests(self, seed: int, spread: Spread = "poisson", cv: float = 2.0) -> Events:
         """Return the requests in the view: what a simulation would see.
 
-        Counts are expanded inside their bins, and rows that share a coarse timestamp inside its cell: at uniform random
-        times, as a Poisson process given its count (``poisson``), at equal distances (``even``), or with Gamma gaps
-        (``gamma``). The times in a bin depend on the seed and the bin alone, so a window changes none of them.
+        Counts are expanded inside their bins, and rows that share a timestamp inside the resolution that their format
+        documents, if it documents one: at uniform random times, as a Poisson process given its count (``poisson``), at
+        equal distances (``even``), or with Gamma gaps (``gamma``). The times in a bin depend on the seed and the bin
+        alone, so a window changes none of them.
 
         Args:
             seed: of the run.
@@ -179,8 +179,14 @@ def _bin_rng(seed: int, name: str, bin_number: int) -> np.random.Generator:
 
 
 def _off_grid(times_s: NDArray[np.float64], grid_s: float, place: Place) -> NDArray[np.float64]:
-    """Spread rows that share a timestamp over the cell that begins with it, keeping their order."""
-    stamps, counts = np.unique(times_s, return_counts=True)
+    """Spread rows that share a timestamp over the cell that begins with it, keeping their order.
+
+    A row that has its stamp for itself stays there.
+    """
+    stamps, first, counts = np.unique(times_s, return_index=True, return_counts=True)
     room = np.minimum(np.diff(stamps, append=stamps[-1] + grid_s), grid_s)
-    places = [place(k, count)[0] for k, count in enumerate(counts.tolist())]
-    return np.asarray(times_s + np.concatenate(places) * np.repeat(room, counts))
+    spread = times_s.copy()
+    for cell in np.flatnonzero(counts > 1).tolist():
+        rows = slice(int(first[cell]), int(first[cell] + counts[cell]))
+        spread[rows] += place(cell, int(counts[cell]))[0] * room[cell]
+    return spread

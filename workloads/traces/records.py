@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from workloads.traces.opening import Source, TraceError
 
 FAILED = "failed"
 Columns = dict[str, NDArray[np.generic]]
+CLOCK_S = 1e8
+"""Times in a run's own files from here on (three years) are taken for dates, and counted from the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +47,11 @@ class Events:
     """Hold request-level rows, sorted by time.
 
     Attributes:
-        times_s: seconds since the first, shape (n,).
+        times_s: seconds since the first row, or since the zero of a file that has one; shape (n,).
         columns: what else the rows say, each of shape (n,): ``account`` (numbers from 0), ``item``, ``min_accuracy``,
             ``max_latency_s``.
-        grid_s: resolution of the timestamps where it is so coarse that many rows share one, seconds; 0 otherwise.
+        grid_s: resolution of the timestamps that the format documents, seconds, where rows share one: those are spread
+            inside it; 0 where no times are made up.
         marked: whether the trace marks each row as failed, shape (n,); None where it marks none. They are kept, since
             they arrived.
         notes: what is not as the trace or the scenario says, a line each.
@@ -98,7 +102,13 @@ class Counts:
 
 
 class TraceFormat(Part):
-    """Read one format of trace files."""
+    """Read one format of trace files.
+
+    ``resolution_s`` is that of its timestamps, where its authors document one: rows that share a stamp are spread
+    inside it. It is 0 for formats that tell times as they were, whose ties are what happened.
+    """
+
+    resolution_s: ClassVar[float] = 0.0
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether a file that begins with these lines (not empty, at most two) is in this format."""
@@ -125,7 +135,7 @@ def events(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: So
     kinds = {"account": np.int32, "item": np.int32}
     columns: Columns = {name: table[:, k].astype(kinds.get(name, np.float64)) for k, name in enumerate(names, 1)}
     marked = columns.pop(FAILED).astype(np.bool_) if FAILED in columns else None
-    return Events(times, columns, grid_of(times), marked)
+    return Events(times, columns, marked=marked)
 
 
 def events_of_ticks(rows: Sequence[tuple[float, ...]], per_s: int, names: tuple[str, ...], source: Source) -> Events:
@@ -135,12 +145,31 @@ def events_of_ticks(rows: Sequence[tuple[float, ...]], per_s: int, names: tuple[
     """
     first = rows[0][0] if rows else 0
     found = events([(row[0] - first, *row[1:]) for row in rows], names, source)
-    return replace(found, times_s=found.times_s / per_s, grid_s=found.grid_s / per_s)
+    return replace(found, times_s=found.times_s / per_s)
 
 
-def grid_of(times_s: NDArray[np.float64]) -> float:
-    """Return the grid that timestamps lie on, seconds, if rows share them more often than not; else 0."""
-    distinct = np.unique(times_s)
-    if len(distinct) < 2 or len(distinct) > len(times_s) / 2:
-        return 0.0
-    return float(np.median(np.diff(distinct)))
+def events_from_zero(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: Source) -> Events:
+    """Build events whose times count from the start of a run; dates are counted from the first, with a note."""
+    found = events(rows, names, source)
+    first_s = float(rows[0][0])
+    if first_s < CLOCK_S:
+        return replace(found, times_s=np.array([row[0] for row in rows], dtype=np.float64))
+    return replace(found, notes=(f"times count from the first row, which is at {first_s:.17g} s",))
+
+
+def stamped(found: Events, resolution_s: float, within_s: float = 0.0) -> Events:
+    """Say of events that their timestamps have a documented resolution.
+
+    It holds where rows share stamps, and all stamps are whole multiples of it from the first: a file with finer stamps
+    than its format promises tells its times itself.
+
+    Args:
+        found: rows with the times of their stamps.
+        resolution_s: of the stamps, seconds; 0 for none.
+        within_s: how far stamps may lie from the grid, seconds.
+    """
+    stamps = np.unique(found.times_s)
+    if not resolution_s or len(stamps) == len(found):
+        return found
+    beside = np.abs(stamps - np.round(stamps / resolution_s) * resolution_s)
+    return replace(found, grid_s=resolution_s) if (beside <= within_s + 1e-9 * stamps).all() else found

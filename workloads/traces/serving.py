@@ -12,7 +12,7 @@ import numpy as np
 
 from workloads.traces.columns import Names, RowError, number, parsed, rows
 from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import FAILED, Events, TraceFormat, events
+from workloads.traces.records import FAILED, Events, TraceFormat, events, events_from_zero, stamped
 
 OWN = ("sent_s", "account", "item", "min_accuracy", "max_latency_s")
 
@@ -27,6 +27,7 @@ class BurstGpt(TraceFormat):
     """
 
     kind = "burstgpt"
+    resolution_s = 1.0
     HEADER = ("Timestamp", "Model", "Request tokens", "Response tokens", "Total tokens", "Log Type")
 
     def recognizes(self, head: list[str]) -> bool:
@@ -56,7 +57,7 @@ class BurstGpt(TraceFormat):
         found = parsed(source, rows(source, header), parse)
         notes = (f"{alone:,} requests without a session: each is an account of its own",) if alone else ()
         read = events(found, (FAILED, "account") if session is not None else (FAILED,), source)
-        return replace(read, notes=notes)
+        return stamped(replace(read, notes=notes), self.resolution_s)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ class DistServe(TraceFormat):
 
 @dataclass(frozen=True)
 class Own(TraceFormat):
-    """Read SiegeLab's own CSV: ``sent_s[,account,item,min_accuracy,max_latency_s]``, any of these after the first."""
+    """Read SiegeLab's own CSV: ``sent_s[,account,item,min_accuracy,max_latency_s]``, any of these after the first.
+
+    Times count from the start of a run, so that a stream that was written out comes back as it was, ties and all.
+    """
 
     kind = "siegelab"
 
@@ -119,7 +123,7 @@ class Own(TraceFormat):
         def parse(cells: list[str]) -> tuple[float, ...]:
             return tuple(number(cells, k, name, least=least[k]) for k, name in enumerate(header))
 
-        return events(parsed(source, rows(source, header), parse), header[1:], source)
+        return events_from_zero(parsed(source, rows(source, header), parse), header[1:], source)
 
 
 def read_parquet(path: Path) -> Events:
@@ -141,7 +145,8 @@ def read_parquet(path: Path) -> Events:
     if not np.isfinite(values).all() or len(late):
         row = int(late[0]) + 2 if len(late) else int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
         raise TraceError(f"{path}:{row}: found a missing number or a time before the row above; expected neither")
-    return events([tuple(row) for row in values.tolist()], tuple(table.columns[1:]), Source(str(path), path.open))  # type: ignore[arg-type]
+    read = [tuple(row) for row in values.tolist()]
+    return events_from_zero(read, tuple(table.columns[1:]), Source(str(path), path.open))  # type: ignore[arg-type]
 
 
 def check_own(name: str, header: tuple[str, ...]) -> None:
