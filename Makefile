@@ -1,6 +1,6 @@
 # Every target does all set-up on a fresh machine with Python (3.11 or newer) and make.
 PYTHON ?= python3
-# The build of torch to install: another version or a wheel, such as TORCH=torch==2.9.1 (see the README for CPU builds).
+# What pip is told of torch: another version, a wheel, or another index (see the README for the CPU build).
 TORCH ?= torch
 BIN := .venv/bin
 READY := .venv/.installed
@@ -14,7 +14,7 @@ CONSTRAINTS := .venv/constraints.txt
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(if $(filter-out torch,$(TORCH)),grep -v '^torch==' constraints.txt,cat constraints.txt) > $(CONSTRAINTS)
-	$(PIP) --constraint $(CONSTRAINTS) '$(TORCH)'
+	$(PIP) --constraint $(CONSTRAINTS) $(TORCH)
 	$(PIP) --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $(READY)
 
