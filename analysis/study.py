@@ -20,11 +20,13 @@ class Point:
         settings: values of the varied parameters by dotted path.
         seed: of the run.
         summary: of the run, as ``summary.json`` holds it.
+        scenario: of the run, resolved, as the TOML text that reproduces it.
     """
 
     settings: dict[str, Any]
     seed: int
     summary: dict[str, Any]
+    scenario: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adversaries import Campaign
 from experiments.decode import DecodeError, Problem, named_field
+from experiments.demand import mix_of
+from experiments.loads import resolved
 from experiments.scenario import Scenario, ZooChoice
 from policies import Given
 from sim import Arrivals, Cluster, Demand, DispatchSelection, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
+from workloads import Events
 from workloads.sessions import sessions_of
 from zoo import Zoo, load_table
-
-CAPACITY_SAMPLE = 100_000
 
 Built = TypeVar("Built")
 
@@ -30,7 +30,7 @@ class Experiment:
     """Hold a scenario made ready to run.
 
     Attributes:
-        scenario: what was asked for.
+        scenario: what was asked for, its load resolved.
         cluster: assembled, with all open-loop queries decided, at time 0.
         campaigns: one an adversary, launched.
         last_arrival_s: when the last open-loop query is sent, seconds.
@@ -50,20 +50,18 @@ def build(scenario: Scenario) -> Experiment:
             cannot hold their variants, specs that no variant meets, an attack that needs networks where there are none.
     """
     served = build_zoo(scenario)
+    scenario = resolved(scenario)
     operator = _operator(scenario)
     duration_s = scenario.run.duration_s
     workload = scenario.workload
-    source = next(name for name in ("trace", "clients", "arrivals") if getattr(workload, name) is not None)
-    requests = _at(
-        ("workload", source),
-        lambda: workload.requests(scenario.seed, duration_s, lambda: capacity_per_s(scenario, served)),
-    )
+    offered = _at(("workload", workload.source), lambda: workload.offered(scenario.seed, duration_s))
+    requests = offered.requests
     arrivals = _at(
         ("workload", "users", "spec"), lambda: scenario.workload.users.queries(requests, served, scenario.seed)
     )
     users = scenario.workload.closed_loop
     budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
-    placements = _at(("policy", "placement"), lambda: _placements(scenario, served, arrivals, duration_s))
+    placements = _at(("policy", "placement"), lambda: _placements(scenario, served, arrivals, offered.whole))
     last_arrival_s = float(arrivals.sent_s[-1]) if len(arrivals) else 0.0
     accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
     arrivals, sessions = sessions_of(requests, arrivals, scenario.workload.users, served, scenario.seed)
@@ -141,41 +139,7 @@ def _check_profiles(served: Zoo, largest: int) -> None:
             raise ValueError(f"{place}: {variant.model} on {variant.device}: {problem}") from None
 
 
-def capacity_per_s(scenario: Scenario, zoo: Zoo) -> float:
-    """Return the rate at which the busiest worker group would be saturated, with full batches and no defense.
-
-    The mix is what the selection policy makes of the users' specs (a sample of 100,000). A variant that several groups
-    host is shared between them in proportion to their workers.
-    """
-    mix = _mix(scenario, zoo)
-    groups = scenario.cluster.values()
-    batch = scenario.policy.batching.max_batch
-    hosts = [sum(group.count for group in groups if group.hosts(variant)) for variant in zoo.variants]
-    busy_s = [
-        sum(
-            share * float(variant.latency.seconds(batch)[-1]) / batch / count
-            for variant, share, count in zip(zoo.variants, mix, hosts, strict=True)
-            if group.hosts(variant)
-        )
-        for group in groups
-    ]
-    return 1 / float(max(busy_s))
-
-
-def _mix(scenario: Scenario, zoo: Zoo) -> NDArray[np.float64]:
-    """Return the share of the users' queries that the selection policy gives to each variant, on an idle cluster."""
-    rng = stream(scenario.seed, "capacity")
-    accuracy, latency_s = scenario.workload.users.sample_specs(zoo, scenario.seed, CAPACITY_SAMPLE)
-    chosen = scenario.policy.selection.chooser(zoo)(accuracy, latency_s, rng.random(CAPACITY_SAMPLE))
-    counts = np.zeros(len(zoo))
-    for variant, count in enumerate(np.bincount(chosen[chosen >= 0], minlength=len(zoo)).tolist()):
-        counts[list(zoo.members(variant))] += count
-    return counts / CAPACITY_SAMPLE
-
-
-def _placements(
-    scenario: Scenario, zoo: Zoo, arrivals: Arrivals, duration_s: float | None
-) -> list[tuple[int, ...]] | None:
+def _placements(scenario: Scenario, zoo: Zoo, arrivals: Arrivals, whole: Events | None) -> list[tuple[int, ...]] | None:
     """Ask the placement policy, for the demand that is to come; None where every worker hosts what it can."""
     policy = scenario.policy
     if policy.placement == Given() or not len(arrivals):
@@ -185,10 +149,10 @@ def _placements(
         for number, group in enumerate(scenario.cluster.values())
         for _ in range(group.most)
     ]
-    rate_per_s = len(arrivals) / (duration_s or float(arrivals.sent_s[-1]) or 1.0)
+    rate_per_s = len(arrivals) / (scenario.run.duration_s or float(arrivals.sent_s[-1]) or 1.0)
     wait_s = float(np.median(arrivals.max_latency_s)) * scenario.run.slo_scale
     return policy.placement.place(
-        zoo, shelves, Demand(rate_per_s, _mix(scenario, zoo), wait_s, policy.batching.max_batch)
+        zoo, shelves, Demand(rate_per_s, mix_of(scenario, zoo, whole), wait_s, policy.batching.max_batch)
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from analysis.intervals import Estimate, estimate
 from analysis.report import Table, shown
 from experiments.decode import DecodeError, Problem
+from experiments.loads import resolved
 from experiments.running import run
 from experiments.scenario import Scenario
 
@@ -50,66 +52,107 @@ class Capacity:
 def varied(scenario: Scenario) -> tuple[str, float, Callable[[float], Scenario]]:
     """Return what the finder varies: its dotted path, its value in the scenario, and how to set it.
 
-    It is the rate of the arrivals, or the load where that is given, or the rate scale of a trace.
+    It is the load where that is given, or the rate of the arrivals, or the rate scale of a trace.
 
     Raises:
-        DecodeError: if the workload is a population of clients, whose rate has no one place.
+        DecodeError: if the workload is a population of clients with rates of their own, which have no one place, or the
+            capacity that a load is a share of cannot be found.
     """
     workload = scenario.workload
+    load = workload.asked
+    if load is not None:
+        whole = resolved(scenario).workload.asked
+        assert whole is not None  # it was asked for
+        return "workload.load", load.share, lambda share: _with(scenario, load=replace(whole, share=share))
     if workload.trace is not None:
-        return (
-            "workload.rate_scale",
-            workload.rate_scale,
-            lambda value: replace(scenario, workload=replace(workload, rate_scale=value)),
-        )
-    if workload.load is not None:
-        return "workload.load", workload.load, lambda value: replace(scenario, workload=replace(workload, load=value))
+        return "workload.rate_scale", workload.rate_scale, lambda value: _with(scenario, rate_scale=value)
     arrivals = workload.arrivals
     if arrivals is None or arrivals.rate is None:
-        raise DecodeError([Problem(("workload",), "--find-capacity varies arrivals or a trace; this has clients")])
-    return (
-        "workload.arrivals.rate",
-        arrivals.rate,
-        lambda value: replace(scenario, workload=replace(workload, arrivals=arrivals.at_rate(value))),
-    )
+        found = "clients with rates of their own; give them a load"
+        raise DecodeError(
+            [Problem(("workload",), f"--find-capacity varies arrivals or a trace, or a load; found {found}")]
+        )
+    return "workload.arrivals.rate", arrivals.rate, lambda rate: _with(scenario, arrivals=arrivals.at_rate(rate))
+
+
+def _with(scenario: Scenario, **changes: Any) -> Scenario:
+    return replace(scenario, workload=replace(scenario.workload, **changes))
 
 
 def find_capacity(
-    scenario: Scenario, target: float, replications: int, executor: Executor, *, tolerance: float = 0.01
+    scenario: Scenario, target: float, replications: int, executor: Executor | None, *, tolerance: float = 0.01
 ) -> Capacity:
-    """Find the highest rate with a mean attainment of at least ``target``, by bisection.
-
-    From the scenario's own rate it goes up or down by factors of two until it has a rate that meets the target and one
-    that does not, and halves the gap until it is within the tolerance. Each rate is run with the same seeds, so that
-    chance moves all of them alike. Attainment is taken to fall with the rate.
+    """Find the highest rate with a mean attainment of at least ``target``, by bisection; see ``highest``.
 
     Args:
         scenario: with any rate.
         target: share of benign queries that must meet their deadlines, in (0, 1].
         replications: runs at each rate, at least 1, with the seeds from the scenario's on.
-        executor: runs them.
+        executor: runs them; None for this process.
         tolerance: relative width at which the bisection ends, above 0.
 
     Raises:
         DecodeError: if the workload has no rate to vary, or no rate up to a million times the given one fails.
     """
     path, start, at = varied(scenario)
+    seeds = range(scenario.seed, scenario.seed + replications)
+    try:
+        value, probes = highest(at, start, target, seeds, executor, tolerance=tolerance)
+    except ValueError as problem:
+        raise DecodeError([Problem(tuple(path.split(".")), str(problem))]) from None
+    return Capacity(path, target, value, probes)
+
+
+def highest(
+    at: Callable[[float], Scenario],
+    start: float,
+    target: float,
+    seeds: Sequence[int],
+    executor: Executor | None,
+    *,
+    tolerance: float = 0.01,
+) -> tuple[float, tuple[Probe, ...]]:
+    """Return the highest value at which a scenario has a mean attainment of at least ``target``, and what was tried.
+
+    From ``start`` it goes up or down by factors of two until it has a value that meets the target and one that does
+    not, and halves the gap until it is within the tolerance. Each value is run with the same seeds, so that chance
+    moves all of them alike. Attainment is taken to fall with the value.
+
+    Args:
+        at: makes the scenario with a value.
+        start: where to begin, above 0.
+        target: share of benign queries that must meet their deadlines, in (0, 1].
+        seeds: of the runs at each value.
+        executor: runs them; None for this process.
+        tolerance: relative width at which the bisection ends, above 0.
+
+    Returns:
+        The value, 0 if none at which every run sends something meets the target; and the probes in order.
+
+    Raises:
+        ValueError: if no value up to a million times the first one fails.
+    """
     probes: list[Probe] = []
 
     def meets(value: float) -> bool:
-        seeds = range(scenario.seed, scenario.seed + replications)
-        runs = [executor.submit(_attainment, replace(at(value), seed=seed)) for seed in seeds]
-        found = estimate([done.result() for done in runs])
+        scenarios = [replace(at(value), seed=seed) for seed in seeds]
+        if executor is None:
+            found = estimate(list(map(_attainment, scenarios)))
+        else:
+            runs = [executor.submit(_attainment, scenario) for scenario in scenarios]
+            found = estimate([done.result() for done in runs])
         probes.append(Probe(value, found, not found.mean < target))  # NaN where nothing was sent, and nothing missed
         return probes[-1].meets
 
     low, high = _bracket(meets, start)
     if high == 0:
-        raise DecodeError([Problem(tuple(path.split(".")), f"no rate up to {low:g} falls below {target:g}")])
+        raise ValueError(f"no rate up to {low:g} falls below {target:g}")
     while low and high / low > 1 + tolerance:
         middle = (low + high) / 2
         low, high = (middle, high) if meets(middle) else (low, middle)
-    return Capacity(path, target, low, tuple(probes))
+    # Where a run sends nothing it misses nothing, which says nothing of the cluster.
+    idle = {probe.value for probe in probes if probe.attainment.n < len(seeds)}
+    return 0.0 if low in idle else low, tuple(probes)
 
 
 def _bracket(meets: Callable[[float], bool], start: float) -> tuple[float, float]:

@@ -71,6 +71,7 @@ def run_command(
     """Run a scenario once, print its summary and write its results folder; or find its capacity."""
     from analysis.report import run_tables
     from experiments.loading import open_source, parse_override
+    from experiments.loads import resolved
     from experiments.plugins import load_plugins
     from experiments.reporting import run_report
     from experiments.results import Folder, check_place, write_run, write_whole
@@ -84,7 +85,7 @@ def run_command(
             values["seed"] = seed
         source = open_source(scenario, "scenarios", values)
         locate(source.error)
-        ready = source.decode(Scenario)
+        ready = resolved(source.decode(Scenario))
         if capacity:
             _find_capacity(ready, target, replications, plugins or [], as_json=as_json)
             return

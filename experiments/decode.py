@@ -28,6 +28,8 @@ Contracts = dict[str, CoreSchema | None]
 _ADDED: dict[str, type[Part]] = {}
 """Parts of users by kind, for this process."""
 
+PLAIN, TABLE = "plain value", "table"
+
 _TYPE_WORDS = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -161,11 +163,27 @@ def _schema(kind: Any, contracts: Contracts) -> CoreSchema:
     if origin is dict:
         return core_schema.dict_schema(core_schema.str_schema(), _schema(arguments[1], contracts))
     if origin in (types.UnionType, typing.Union):
-        return core_schema.nullable_schema(_schema(arguments[0], contracts))
+        return core_schema.nullable_schema(_choice_schema(_choices(kind), contracts))
     if issubclass(kind, Part) and not hasattr(kind, "kind"):
         return _part_schema(kind, contracts)
     schema = _fields_schema(kind, contracts)
     return _without_kind(schema) if issubclass(kind, Part) else schema
+
+
+def _choice_schema(choices: dict[str, Any], contracts: Contracts) -> CoreSchema:
+    """Return the schema of a type that is a number or a table: the value's own kind tells which."""
+    schemas = {name: _schema(part, contracts) for name, part in choices.items()}
+    if len(schemas) == 1:
+        return next(iter(schemas.values()))
+    return core_schema.tagged_union_schema(
+        schemas, discriminator=lambda value: TABLE if isinstance(value, dict) else PLAIN
+    )
+
+
+def _choices(kind: Any) -> dict[str, Any]:
+    """Return what a union is of, None left out: a plain value and a table, or one of them."""
+    parts = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    return {TABLE if len(parts) > 1 and dataclasses.is_dataclass(part) else PLAIN: part for part in parts}
 
 
 def _fields_schema(kind: type, contracts: Contracts) -> CoreSchema:
@@ -245,6 +263,9 @@ def _walk(root: type, location: tuple[Any, ...]) -> tuple[Path, Any]:
     kind: Any = root
     path: list[str] = []
     for step in location:
+        if step in (PLAIN, TABLE) and len(_choices(kind)) > 1:
+            kind = _choices(kind)[step]
+            continue
         kind = _bare(kind)
         if isinstance(kind, type) and issubclass(kind, Part) and step in kinds(kind):
             kind = kinds(kind)[step]

@@ -66,6 +66,7 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     clock = time.perf_counter
     timings = {"start": clock()}
     experiment = build(scenario)
+    scenario = experiment.scenario
     timings["build"] = clock()
     _simulate(experiment, progress or _ignore)
     timings["simulate"] = clock()

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -19,11 +19,15 @@ import tomli_w
 
 from analysis.study import CASE, METRICS, Cell, Point, cells
 from experiments.building import build_zoo
-from experiments.decode import decode, encode
+from experiments.decode import DecodeError, decode, encode
 from experiments.loading import ScenarioError, load, open_source
+from experiments.loads import shared_capacities, with_capacity
 from experiments.results import Folder, ResultsError, save, scenario_toml
 from experiments.running import Progress, run
 from experiments.scenario import Scenario
+
+POINTS = 2
+"""Version of what a point's file holds; files of other versions are run again."""
 
 DEFENSE_METRICS = (
     "goodput",
@@ -104,12 +108,15 @@ class Job:
         scenario: with them and the seed applied.
         point: file that its summary goes to.
         run: folder that the whole run goes to; None if it is not kept.
+        base: the study's scenario before cases and grid, whose capacity a load is a share of; None where the scenario
+            has no load, or knows the capacity.
     """
 
     settings: dict[str, Any]
     scenario: Scenario
     point: Path
     run: Path | None
+    base: Scenario | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class StudyFolder:
         """The finished runs, in the order of the grid and the seeds."""
         found = [json.loads(file.read_text(encoding="utf-8")) for file in (self.path / "points").glob("*.json")]
         order = {repr(settings): number for number, settings in enumerate(self.study.settings())}
-        points = [Point(entry["settings"], entry["seed"], entry["summary"]) for entry in found]
+        points = [Point(entry["settings"], entry["seed"], entry["summary"], entry["scenario"]) for entry in found]
         known = [point for point in points if repr(point.settings) in order and point.seed in self.study.seeds]
         if not known:
             raise ResultsError(f"{self.path}: no finished point of the study here")
@@ -175,6 +182,9 @@ def sweep(study: Study, folder: Path, executor: Executor, progress: Progress | N
     A point's file is named by the hash of its complete scenario and of the package's version, and appears when its run
     is complete: a sweep that was stopped goes on where it was, and an executor of a cluster gives the same files.
 
+    A load is a share of one capacity in all cases: that of the study's scenario with what is common, at the same seed;
+    so they get the same arrivals.
+
     Args:
         study: the grid.
         folder: where to; files of points that are there already are kept.
@@ -193,6 +203,7 @@ def sweep(study: Study, folder: Path, executor: Executor, progress: Progress | N
     missing = [job for job in jobs if not job.point.exists() or (job.run and not job.run.exists())]
     if missing:
         executor.submit(build_zoo, missing[0].scenario).result()  # trains and caches networks once
+    missing = _with_loads(study, missing, executor)
     running = {executor.submit(_run_job, job) for job in missing}
     while running:
         done, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -211,18 +222,49 @@ def _jobs(study: Study, folder: Path) -> list[Job]:
                 scenario = load(study.scenario, {**study.overrides(settings), "seed": seed})
             except ScenarioError as wrong:
                 raise ScenarioError(f"study {study.name}: {wrong}") from None
-            text = f"{version('siegelab')}\n{scenario_toml(scenario)}"
+            base = _base(study, settings, seed) if _unresolved(scenario) else None
+            text = f"{version('siegelab')} {POINTS}\n{scenario_toml(scenario)}{scenario_toml(base) if base else ''}"
             name = hashlib.sha256(text.encode()).hexdigest()[:16]
             kept = folder / "runs" / _label(settings) if study.keep_runs and seed == study.seeds[0] else None
-            jobs.append(Job(settings, scenario, folder / "points" / f"{name}.json", kept))
+            jobs.append(Job(settings, scenario, folder / "points" / f"{name}.json", kept, base))
     return jobs
+
+
+def _unresolved(scenario: Scenario) -> bool:
+    load = scenario.workload.asked
+    return load is not None and load.capacity_per_s is None
+
+
+def _base(study: Study, settings: dict[str, Any], seed: int) -> Scenario:
+    """Return the scenario that all cases share; where it has no workload without its case, with the case's."""
+    common = study.common | {"seed": seed}
+    try:
+        return load(study.scenario, common)
+    except ScenarioError:
+        own = {path: value for path, value in study.overrides(settings).items() if path.split(".")[0] == "workload"}
+        return load(study.scenario, common | own)
+
+
+def _with_loads(study: Study, jobs: list[Job], executor: Executor) -> list[Job]:
+    """Tell the loads of jobs their capacities."""
+    bases = [(job.base, asked) for job in jobs if job.base and (asked := job.scenario.workload.asked)]
+    try:
+        capacities = iter(shared_capacities(bases, executor))
+    except DecodeError as wrong:
+        raise ScenarioError(f"study {study.name}: {wrong}") from None
+    return [replace(job, scenario=with_capacity(job.scenario, next(capacities))) if job.base else job for job in jobs]
 
 
 def _run_job(job: Job) -> None:
     result = run(job.scenario)
     if job.run:
         save(result, job.run)
-    entry = {"settings": job.settings, "seed": job.scenario.seed, "summary": result.summary.to_dict()}
+    entry = {
+        "settings": job.settings,
+        "seed": job.scenario.seed,
+        "scenario": scenario_toml(result.scenario),
+        "summary": result.summary.to_dict(),
+    }
     _write(job.point, json.dumps(entry, indent=1, allow_nan=False))
 
 

@@ -8,9 +8,9 @@ import tomli_w
 from typer.testing import CliRunner
 
 from experiments import Scenario, load, run
-from experiments.building import capacity_per_s
 from experiments.cli import app
 from experiments.decode import decode, encode
+from experiments.demand import capacity_per_s
 from experiments.lines import line_of, lines_of
 from experiments.loading import ScenarioError, builtin, parse_override
 from experiments.sweeping import load_study

@@ -22,6 +22,7 @@ from workloads import (
     Gamma,
     GammaRefit,
     ItemsOfLabels,
+    Load,
     MarkovModulated,
     OnOff,
     Pareto,
@@ -220,11 +221,11 @@ def test_arrivals_lie_in_their_window(rate, duration_s):
         (lambda: Workload(trace="t.csv", arrivals=Poisson(1.0)), "found trace and arrivals"),
         (lambda: Workload(arrivals=Poisson()), "either a rate or a load; found neither"),
         (lambda: Workload(arrivals=Poisson(1.0), load=0.5), "either a rate or a load; found both"),
-        (lambda: Workload(trace="t.csv", load=0.5), "scale a trace or clients with rate_scale"),
+        (lambda: Workload(trace="t.csv", load=0.5, rate_scale=2.0), "rate_scale must be left out with a load"),
         (lambda: Workload(trace="t.csv", rate_scale=0.0), "rate_scale must be above 0"),
         (lambda: Workload(trace="t.csv", start_s=5.0, stop_s=5.0), "start_s must be at least 0 and below stop_s"),
         (lambda: Workload(arrivals=Poisson(), load=-0.5), "load must be above 0"),
-        (lambda: Workload(arrivals=Poisson(1.0)).requests(1, None, lambda: 1.0), "needs run.duration_s"),
+        (lambda: Workload(arrivals=Poisson(1.0)).offered(1, None), "needs run.duration_s"),
     ],
 )
 def test_a_wrong_parameter_says_so(make, message):
@@ -233,8 +234,8 @@ def test_a_wrong_parameter_says_so(make, message):
 
 
 def test_a_load_is_a_share_of_the_capacity():
-    workload = Workload(arrivals=Poisson(), load=0.5)
-    n = len(workload.requests(1, 400.0, lambda: 100.0))
+    workload = Workload(arrivals=Poisson(), load=Load(0.5, capacity_per_s=100.0))
+    n = len(workload.offered(1, 400.0).requests)
     assert n == pytest.approx(20_000, abs=4 * math.sqrt(20_000))
 
 

@@ -5,6 +5,7 @@ from workloads.clients import Population, ServeGenClients, ZipfAccounts
 from workloads.closed_loop import ClosedLoop
 from workloads.composed import Batches, GammaRefit, Superposition, Thinned
 from workloads.items import ItemLaw, ItemsOfLabels, UniformItems, ZipfItems
+from workloads.load import Load
 from workloads.modulated import Diurnal, FlashCrowd, MarkovModulated, OnOff
 from workloads.shape import Shape, shape_of
 from workloads.specs import Correlated, FixedSpec, Products, SpecLaw, UniformFeasible, WithInfeasible
@@ -50,5 +51,6 @@ __all__ = [
     "ItemsOfLabels",
     "UserClass",
     "Users",
+    "Load",
     "Workload",
 ]

@@ -52,6 +52,11 @@ class ArrivalProcess(Part):
         return replace(self, rate=rate)
 
     @property
+    def rate_given(self) -> bool | None:
+        """Whether it has a rate, so that it takes no load; None where it has one that a load may replace."""
+        return self.rate is not None
+
+    @property
     def mean_rate(self) -> float:
         """Mean arrivals a second.
 

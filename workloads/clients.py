@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim import stream
 from sim.contracts import Part
@@ -27,26 +28,51 @@ class Population(Part):
             duration_s: seconds; None for as long as the population is known.
         """
 
+    @property
+    def rate_given(self) -> bool | None:
+        """Whether it has a rate, so that it takes no load; None where it has one that a load may replace."""
+        return True
+
+    def mean_rate(self, duration_s: float | None) -> float | None:  # noqa: ARG002 -- for those that change with time
+        """Return the mean rate of all accounts together, requests a second; None where it is not known."""
+        return None
+
+    def shares(self, duration_s: float | None) -> NDArray[np.float64] | None:  # noqa: ARG002 -- as above
+        """Return the share of the requests that each account sends; None where it is not known."""
+        return None
+
+    def at_rate(self, rate: float, duration_s: float | None) -> Population:  # noqa: ARG002 -- for those that can
+        """Return the same population at another mean rate over ``duration_s``.
+
+        Raises:
+            ValueError: if it cannot be scaled.
+        """
+        raise ValueError(f"clients of kind {self.kind!r} cannot be scaled to a load")
+
+    def unscaled(self) -> Population:
+        """Return the same population without a rate of its own, so that it takes a load."""
+        return self
+
 
 @dataclass(frozen=True)
 class ZipfAccounts(Population):
     """Send as accounts whose rates follow Zipf's law, each with the same kind of process.
 
     Attributes:
-        rate: of all accounts together, requests a second, above 0.
+        rate: of all accounts together, requests a second, above 0; None if the scenario gives a load instead.
         accounts: how many, at least 1.
         skew: exponent of Zipf's law, at least 0.
         of: the process of each; its own rate is not used.
     """
 
     kind = "zipf"
-    rate: float
+    rate: float | None = None
     accounts: int = 50
     skew: float = 1.0
     of: ArrivalProcess = field(default_factory=lambda: Gamma(cv=2.0))
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate < math.inf:
+        if self.rate is not None and not 0 < self.rate < math.inf:
             raise ValueError(f"rate must be above 0 and finite, not {self.rate}")
         if self.accounts < 1:
             raise ValueError(f"accounts must be at least 1, not {self.accounts}")
@@ -57,14 +83,37 @@ class ZipfAccounts(Population):
         """Return the requests of all accounts, sorted, with the account of each.
 
         Raises:
-            ValueError: without a duration.
+            ValueError: without a duration or a rate.
         """
         if duration_s is None:
             raise ValueError("accounts by Zipf's law need run.duration_s")
-        weights = np.arange(1, self.accounts + 1, dtype=np.float64) ** -self.skew
-        rates = self.rate * weights / weights.sum()
+        if self.rate is None:
+            raise ValueError("accounts by Zipf's law need a rate")
+        rates = self.rate * self.shares(duration_s)
         processes = [self.of.at_rate(float(rate)) for rate in rates]
         return _merged([p.times(stream(seed, f"client/{k}"), duration_s) for k, p in enumerate(processes)])
+
+    @property
+    def rate_given(self) -> bool | None:
+        """Whether it has a rate, so that it takes no load."""
+        return self.rate is not None
+
+    def mean_rate(self, duration_s: float | None) -> float | None:  # noqa: ARG002 -- it does not change
+        """Return the rate of all accounts together, requests a second."""
+        return self.rate
+
+    def shares(self, duration_s: float | None) -> NDArray[np.float64]:  # noqa: ARG002 -- they do not change
+        """Return the share of the requests that each account sends, by Zipf's law."""
+        weights = np.arange(1, self.accounts + 1, dtype=np.float64) ** -self.skew
+        return np.asarray(weights / weights.sum())
+
+    def at_rate(self, rate: float, duration_s: float | None) -> ZipfAccounts:  # noqa: ARG002 -- it does not change
+        """Return the same accounts at another rate of all together."""
+        return replace(self, rate=rate)
+
+    def unscaled(self) -> ZipfAccounts:
+        """Return the same accounts without a rate."""
+        return replace(self, rate=None)
 
 
 @dataclass(frozen=True)
@@ -107,6 +156,44 @@ class ServeGenClients(Population):
         drawn = [self._client(clients, row, seed, end_s) for row in range(len(clients.rate))]
         merged = _merged(drawn)
         return replace(merged, times_s=merged.times_s - self.start_s)
+
+    @property
+    def rate_given(self) -> bool | None:
+        """Whether it scales the measured rates, which a load would do; None where it does not."""
+        return None if self.rate_scale == 1 else True
+
+    def mean_rate(self, duration_s: float | None) -> float:
+        """Return the mean rate of all clients together from ``start_s`` on, requests a second."""
+        return float(self._mean_rates(duration_s).sum())
+
+    def shares(self, duration_s: float | None) -> NDArray[np.float64] | None:
+        """Return the share of the requests that each client sends; None where none sends any."""
+        rates = self._mean_rates(duration_s)
+        return rates / rates.sum() if rates.any() else None
+
+    def at_rate(self, rate: float, duration_s: float | None) -> ServeGenClients:
+        """Return the same clients, each sped up alike, with another mean rate of all together over ``duration_s``.
+
+        Raises:
+            ValueError: if no client sends anything in that time.
+        """
+        own = self.mean_rate(duration_s)
+        if not own:
+            raise ValueError(f"{self.path}: no client sends anything in that time, which no load can scale")
+        return replace(self, rate_scale=self.rate_scale * rate / own)
+
+    def unscaled(self) -> ServeGenClients:
+        """Return the same clients at the measured rates."""
+        return replace(self, rate_scale=1.0)
+
+    def _mean_rates(self, duration_s: float | None) -> NDArray[np.float64]:
+        """Return the mean rate of each client over its windows from ``start_s`` on, the last of them in part."""
+        clients = read_servegen(Path(self.path))
+        windows = clients.rate.shape[1]
+        end_s = windows * clients.window_s if duration_s is None else self.start_s + duration_s
+        edges_s = np.clip(np.arange(windows + 1) * clients.window_s, self.start_s, end_s)
+        sends = np.where(clients.family > 0, clients.rate, 0.0)
+        return np.asarray(sends @ np.diff(edges_s) * self.rate_scale / (end_s - self.start_s))
 
     def _client(self, clients: Clients, row: int, seed: int, end_s: float) -> Times:
         """Return the times of one client in [start, end), from the process that runs through all its windows."""

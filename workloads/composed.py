@@ -58,6 +58,11 @@ class Superposition(ArrivalProcess):
         if self.rate is None:
             object.__setattr__(self, "rate", sum(part.mean_rate for part in self.parts))
 
+    @property
+    def rate_given(self) -> bool | None:
+        """Whether it has a rate beside those of its parts, which are weights then; None where theirs are all it has."""
+        return None if self.rate == sum(part.mean_rate for part in self.parts) else True
+
     def at_rate(self, rate: float) -> Self:
         """Return the same mixture at another total rate."""
         scale = rate / sum(part.mean_rate for part in self.parts)

@@ -131,9 +131,19 @@ class Users:
         drawn = [part.items.draw(zoo, items, n) for part in self._classes()]
         return spec, drawn[0] if len(drawn) == 1 else np.stack(drawn)[which, np.arange(n)]
 
-    def sample_specs(self, zoo: Zoo, seed: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw specs of the population as a whole, for its capacity."""
-        drawn = stream(seed, "capacity/accounts").choice(self.accounts, size=n, p=self.shares())
+    def sample_specs(
+        self, zoo: Zoo, seed: int, n: int, shares: NDArray[np.float64] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw specs of the population as a whole, for its capacity.
+
+        Args:
+            zoo: the placed variants.
+            seed: of the run.
+            n: how many.
+            shares: of the queries that each account sends, where it is not by the law of these users.
+        """
+        p = self.shares() if shares is None else shares
+        drawn = stream(seed, "capacity/accounts").choice(len(p), size=n, p=p)
         return self.wishes(drawn.astype(np.int32), zoo, seed, "/capacity")[0]
 
     def _classes(self) -> list[UserClass]:

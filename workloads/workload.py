@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,8 @@ from workloads.arrivals import ArrivalProcess
 from workloads.clients import Population
 from workloads.closed_loop import ClosedLoop
 from workloads.composed import GammaRefit
-from workloads.traces import Events, Spread, Trace, read_trace
+from workloads.load import Load
+from workloads.traces import Counts, Events, Spread, Trace, read_trace
 from workloads.users import Users
 
 
@@ -21,8 +21,8 @@ from workloads.users import Users
 class Workload:
     """Describe the open-loop stream of the benign users.
 
-    Give one of a trace file, an arrival process and accounts of their own; a process has a rate of its own or is scaled
-    to a load.
+    Give one of a trace file, an arrival process and accounts of their own; each has a rate of its own or is scaled to a
+    load.
 
     Attributes:
         trace: path of a trace file, in any format of ``siegelab trace``.
@@ -39,9 +39,10 @@ class Workload:
         refit: replace the trace by Gamma arrivals fitted to its windows; accounts and specs of the trace are then lost.
         arrivals: the arrival process.
         clients: accounts that each send by a process of their own.
-        load: rate as a share of the cluster's capacity for the users' specs without defenses, above 0. The capacity
-            depends on the selection policy and on the largest batch: to compare those under the same arrivals give a
-            rate.
+        load: rate as a share of the cluster's capacity for the users' specs without defenses, above 0: a number for the
+            capacity with full batches, or a table that says of which capacity. A trace is compressed in time so that
+            its mean rate over ``start_s`` to ``stop_s`` is that. The capacity depends on the selection policy and on
+            the largest batch; a study asks for it once, of the scenario before its cases.
         users: who sends.
         closed_loop: users who wait for their answers, beside the stream.
     """
@@ -59,7 +60,7 @@ class Workload:
     refit: GammaRefit | None = None
     arrivals: ArrivalProcess | None = None
     clients: Population | None = None
-    load: float | None = None
+    load: float | Load | None = None
     users: Users = field(default_factory=Users)
     closed_loop: ClosedLoop = field(default_factory=ClosedLoop)
 
@@ -78,13 +79,38 @@ class Workload:
             raise ValueError(f"keep must be in (0, 1], not {self.keep}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
-        if self.load is not None and not 0 < self.load < math.inf:
+        if isinstance(self.load, int | float) and not 0 < self.load < math.inf:
             raise ValueError(f"load must be above 0 and finite, not {self.load}")
-        if self.arrivals is not None and (self.arrivals.rate is None) == (self.load is None):
+        self._check_rate()
+
+    def _check_rate(self) -> None:
+        """Refuse a rate that is told twice or not at all."""
+        if self.trace is not None:
+            if self.load is not None and self.rate_scale != 1:
+                raise ValueError(f"rate_scale must be left out with a load, which sets it; found {self.rate_scale}")
+            return
+        name, source = ("arrivals", self.arrivals) if self.arrivals is not None else ("clients", self.clients)
+        assert source is not None  # it is one of the three
+        if source.rate_given is not None and source.rate_given == (self.load is not None):
             found = "neither" if self.load is None else "both"
-            raise ValueError(f"arrivals need either a rate or a load; found {found}")
-        if self.arrivals is None and self.load is not None:
-            raise ValueError("load scales arrivals; scale a trace or clients with rate_scale")
+            raise ValueError(f"{name} need either a rate or a load; found {found}")
+
+    @property
+    def asked(self) -> Load | None:
+        """The load in full; None where a rate is given."""
+        return Load(float(self.load)) if isinstance(self.load, int | float) else self.load
+
+    @property
+    def source(self) -> str:
+        """Name of the field that says what arrives: ``trace``, ``arrivals`` or ``clients``."""
+        return next(name for name in ("trace", "arrivals", "clients") if getattr(self, name) is not None)
+
+    def at_rate(self, rate_per_s: float) -> Workload:
+        """Return the same workload at another mean rate, requests a second, above 0."""
+        bare = replace(self.arrivals, rate=None) if self.arrivals is not None else None
+        clients = self.clients.unscaled() if self.clients is not None else None
+        load = Load(1.0, capacity_per_s=rate_per_s)
+        return replace(self, arrivals=bare, clients=clients, rate_scale=1.0, load=load)
 
     def view(self) -> Trace:
         """Return the trace through this workload's window, rate scale and limit.
@@ -96,29 +122,80 @@ class Workload:
         trace = trace.window(self.start_s, self.stop_s).scaled(self.rate_scale).thinned(self.keep)
         return trace if self.limit is None else trace.first(self.limit)
 
-    def requests(self, seed: int, duration_s: float | None, capacity_per_s: Callable[[], float]) -> Events:
+    def offered(self, seed: int, duration_s: float | None) -> Offered:
         """Return the arrivals, with what the trace says about each.
 
         Args:
             seed: of the run.
             duration_s: arrivals beyond it are left out; needed with a process, None for a whole trace.
-            capacity_per_s: asked for the cluster's capacity where a load is given.
 
         Raises:
             TraceError: if the trace file cannot be read.
-            ValueError: if a process has no duration.
+            ValueError: if a process has no duration, a load has no capacity yet, or a trace to scale has no rate.
         """
         if self.trace is not None:
-            found = self.view().requests(seed, self.spread, self.spread_cv)
-            if self.refit is not None:
-                lost = len(found.followups)
-                left_out = (f"{lost:,} rows that follow an answer are left out by the refit",) if lost else ()
-                times_s = self.refit.times(found.times_s, stream(seed, "refit"))
-                found = Events(times_s, {}, notes=(*found.notes, *left_out))
-            return found if duration_s is None else found.before(duration_s)
+            return self._offered_by_trace(seed, duration_s)
+        asked = self.asked
         if self.clients is not None:
-            return self.clients.requests(seed, duration_s)
+            clients = self.clients if asked is None else self.clients.at_rate(asked.rate_per_s, duration_s)
+            requests = clients.requests(seed, duration_s)
+            return Offered(requests, clients.mean_rate(duration_s))
         if self.arrivals is None or duration_s is None:
             raise ValueError("an arrival process needs run.duration_s")
-        process = self.arrivals if self.load is None else self.arrivals.at_rate(self.load * capacity_per_s())
-        return Events(process.times(stream(seed, "arrivals"), duration_s), {})
+        process = self.arrivals if asked is None else self.arrivals.at_rate(asked.rate_per_s)
+        return Offered(Events(process.times(stream(seed, "arrivals"), duration_s), {}), process.mean_rate)
+
+    def _offered_by_trace(self, seed: int, duration_s: float | None) -> Offered:
+        view, asked = self.view(), self.asked
+        whole = view.requests(seed, self.spread, self.spread_cv)
+        rate = _mean_rate(view, whole)
+        if asked is not None:
+            if rate is None:
+                raise ValueError(f"{self.trace}: {len(whole)} requests in the window have no rate; load needs two")
+            whole = view.scaled(asked.rate_per_s / rate).requests(seed, self.spread, self.spread_cv)
+            rate = asked.rate_per_s
+        found = whole if self.refit is None else self._refitted(whole, self.refit, seed)
+        return Offered(found if duration_s is None else found.before(duration_s), rate, whole)
+
+    def _refitted(self, whole: Events, refit: GammaRefit, seed: int) -> Events:
+        lost = len(whole.followups)
+        left_out = (f"{lost:,} rows that follow an answer are left out by the refit",) if lost else ()
+        return Events(refit.times(whole.times_s, stream(seed, "refit")), {}, notes=(*whole.notes, *left_out))
+
+    def whole_trace(self, seed: int) -> Events:
+        """Return all requests of the trace's window, at the trace's own rate.
+
+        Raises:
+            TraceError: if the trace file cannot be read.
+        """
+        return self.view().requests(seed, self.spread, self.spread_cv)
+
+
+@dataclass(frozen=True, eq=False)
+class Offered:
+    """Hold what a workload sends in one run.
+
+    Attributes:
+        requests: the arrivals.
+        rate_per_s: mean rate of the process, the population or the trace's window, requests a second; None where it is
+            not known, as of one request.
+        whole: all requests of a trace's window, of which a run may see the first part; None without a trace.
+    """
+
+    requests: Events
+    rate_per_s: float | None
+    whole: Events | None = None
+
+
+def _mean_rate(view: Trace, seen: Events) -> float | None:
+    """Return the requests a second of a trace in its window: between the first and the last, or over whole bins.
+
+    Rows that follow an answer count: they are sent too, when the service lets them.
+    """
+    if isinstance(view.content, Counts) and (view.limit is None or len(seen) < view.limit):
+        end_s = min(view.stop_s, view.content.counts.shape[1] * view.content.bin_s)
+        span_s = (end_s - view.start_s) / view.rate_scale
+    else:
+        span_s = float(seen.times_s[-1] - seen.times_s[0]) if len(seen) else 0.0
+    n = len(seen) + len(seen.followups)
+    return n / span_s if n and span_s > 0 else None

@@ -1,0 +1,328 @@
+"""A load becomes a rate once: of one scenario for all its cases, for every source, and never again when stored."""
+
+import math
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from experiments import load, loads, run
+from experiments.decode import decode, encode
+from experiments.demand import capacity_per_s
+from experiments.loading import ScenarioError
+from experiments.loads import resolved
+from experiments.results import scenario_toml
+from experiments.scenario import Scenario
+from experiments.sweeping import Study, sweep
+from workloads import Load
+from zoo import load_table
+
+BASE = """
+name = "base"
+seed = 3
+[run]
+duration_s = 4.0
+[zoo]
+table = "psml-cifar10"
+[cluster.gpu]
+device = "gpu"
+count = 2
+[workload]
+arrivals = "poisson"
+load = 0.5
+[policy]
+batching = { kind = "greedy", max_batch = 4 }
+"""
+CASES = {
+    "plain": {},
+    "fastest": {"policy.selection": "fastest-feasible"},
+    "most accurate": {"policy.selection": "most-accurate-feasible"},
+    "large batches": {"policy.batching.max_batch": 32},
+    "more workers": {"cluster.gpu.count": 4},
+    "edf": {"policy.discipline": "edf"},
+}
+
+
+@pytest.fixture
+def base(tmp_path):
+    (tmp_path / "base.toml").write_text(BASE)
+    return str(tmp_path / "base.toml")
+
+
+def swept(study, folder):
+    with ThreadPoolExecutor(1) as executor:
+        return sweep(study, folder, executor)
+
+
+def stored(point):
+    """Return the scenario that a point was stored with."""
+    return decode(Scenario, tomllib.loads(point.scenario))
+
+
+def columns(scenario):
+    frame = run(scenario).requests
+    return frame[["sent_s", "account", "item", "min_accuracy", "max_latency_s"]]
+
+
+# --- one rate for all cases -------------------------------------------------------------------------------------------
+
+
+def test_all_cases_of_a_study_get_the_same_arrivals_whatever_their_own_capacity(base, tmp_path):
+    cases = {name: values for name, values in CASES.items() if name != "more workers"}  # see the next test
+    points = swept(Study("s", base, cases=cases, seeds=(1, 2)), tmp_path / "study").points
+    own = {round(capacity_per_s(load(base, values), load_table("psml-cifar10"))) for values in cases.values()}
+    assert len(own) >= 4, "the cases must differ in capacity for this to say anything"
+    for seed in (1, 2):
+        of_seed = [point for point in points if point.seed == seed]
+        assert len({point.summary["benign"]["sent"] for point in of_seed}) == 1
+        first, *others = (columns(stored(point)) for point in of_seed)
+        assert all(first.equals(other) for other in others)
+        alone = run(load(base, {"seed": seed}))
+        assert columns(alone.scenario).equals(first), "a case that changes nothing is the scenario itself"
+
+
+def test_a_case_with_other_workers_gets_the_same_rate(base, tmp_path):
+    study = Study("s", base, {"cluster.gpu.count": (1, 2, 4)}, seeds=(1,))
+    points = swept(study, tmp_path / "study").points
+    assert len({stored(point).workload.asked.rate_per_s for point in points}) == 1
+
+
+def test_the_loads_of_a_grid_are_shares_of_one_capacity(base, tmp_path):
+    cases = {name: CASES[name] for name in ("plain", "fastest")}
+    study = Study("s", base, {"workload.load": (0.2, 0.6)}, seeds=(1,), cases=cases)
+    asked = [stored(point).workload.asked for point in swept(study, tmp_path / "study").points]
+    assert [one.share for one in asked] == [0.2, 0.6, 0.2, 0.6]
+    assert len({one.capacity_per_s for one in asked}) == 1
+    assert asked[0].capacity_per_s == capacity_per_s(load(base, {"seed": 1}), load_table("psml-cifar10"))
+
+
+def test_what_is_common_to_a_study_belongs_to_its_base(base, tmp_path):
+    common = {"policy.selection": "fastest-feasible", "workload.load": 0.3}
+    cases = {"plain": {}, "accurate": {"policy.selection": "most-accurate-feasible"}}
+    points = swept(Study("s", base, seeds=(1,), cases=cases, common=common), tmp_path / "study").points
+    expected = capacity_per_s(load(base, common | {"seed": 1}), load_table("psml-cifar10"))
+    assert {stored(point).workload.asked.capacity_per_s for point in points} == {expected}
+
+
+def test_a_scenario_with_a_rate_may_have_cases_with_a_load(base, tmp_path):
+    """What is common leaves the rate out, so that there is a whole scenario only with a case's workload."""
+    (tmp_path / "rated.toml").write_text(BASE.replace('"poisson"\nload = 0.5', '{ kind = "poisson", rate = 9.0 }'))
+    own = {kind: {"workload.arrivals": kind, "workload.load": 0.4} for kind in ("poisson", "gamma")}
+    own["fast"] = own["poisson"] | {"policy.selection": "fastest-feasible"}
+    for common in ({}, {"workload.arrivals": "weibull"}):
+        study = Study("s", str(tmp_path / "rated.toml"), seeds=(1,), cases=own, common=common)
+        points = swept(study, tmp_path / f"study-{len(common)}").points
+        assert len({stored(point).workload.asked.rate_per_s for point in points}) == 1
+        expected = capacity_per_s(load(base, {"seed": 1}), load_table("psml-cifar10"))
+        assert stored(points[0]).workload.asked.capacity_per_s == expected
+
+
+def test_a_sweep_that_goes_on_gives_what_it_had(base, tmp_path):
+    study = Study("s", base, cases={name: CASES[name] for name in ("plain", "fastest")}, seeds=(1,))
+    before = [point.summary for point in swept(study, tmp_path / "study").points]
+    next((tmp_path / "study" / "points").glob("*.json")).unlink()
+    assert [point.summary for point in swept(study, tmp_path / "study").points] == before
+
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [0.5, {"share": 0.5, "of": "slo-capacity", "target": 0.9, "replications": 2}])
+def test_a_stored_scenario_gives_the_same_without_asking_again(base, asked, monkeypatch):
+    result = run(load(base, {"workload.load": asked}))
+    assert result.scenario.workload.asked.share == 0.5
+    assert result.scenario.workload.asked.capacity_per_s > 0
+
+    def asked_again(*_):
+        raise AssertionError("the capacity was stored")
+
+    monkeypatch.setattr(loads, "capacity_of", asked_again)
+    again = run(decode(Scenario, tomllib.loads(scenario_toml(result.scenario))))
+    assert again.requests.equals(result.requests)
+    assert again.summary == result.summary
+    assert encode(again.scenario) == encode(result.scenario)
+
+
+def test_a_number_means_the_capacity_with_full_batches(base):
+    by_number, by_table = (run(load(base, {"workload.load": asked})) for asked in (0.5, {"share": 0.5}))
+    assert by_number.requests.equals(by_table.requests)
+
+
+# --- the measured capacity --------------------------------------------------------------------------------------------
+
+
+def test_the_measured_capacity_is_the_highest_rate_that_meets_the_target(base):
+    asked = {"share": 1.0, "of": "slo-capacity", "target": 0.9, "replications": 3, "duration_s": 12.0}
+    found = resolved(load(base, {"workload.load": asked}))
+    assert found == resolved(load(base, {"workload.load": asked}))
+    capacity = found.workload.asked.capacity_per_s
+
+    def attained(share):
+        rate = {"workload.load": {"share": share, "capacity_per_s": capacity}, "run.duration_s": 12.0}
+        return np.mean([run(load(base, rate | {"seed": seed})).summary.benign.slo_attainment for seed in (1, 2, 3)])
+
+    assert attained(1.0) >= 0.9 > attained(1.1)
+    other_seed = resolved(load(base, {"workload.load": asked, "seed": 8}))
+    assert other_seed.workload.asked.capacity_per_s == capacity, "the system has a capacity, not the seed"
+
+
+def test_the_measured_capacity_is_that_of_the_users_alone(base):
+    asked = {"workload.load": {"share": 0.5, "of": "slo-capacity", "target": 0.9, "replications": 1}}
+    disturbed = {
+        "defense.noise": {"kind": "laplace", "scale": 0.2},
+        "adversary.thief": {"kind": "fingerprint", "budget": {"queries": 50}},
+        "fault.power": {"kind": "crash", "workers": ["gpu-0"], "at_s": [1.0]},
+    }
+    quiet, loud = (resolved(load(base, asked | more)).workload.asked for more in ({}, disturbed))
+    assert quiet == loud
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"share": 0.5, "of": "slo-capacity", "target": 1.0}, "workload.load: no rate has an SLO attainment of 1;"),
+        ({"share": 0.5, "of": "slo-capacity", "duration_s": -1.0}, "duration_s must be above 0 and finite, not -1"),
+        ({"share": 0.0}, "workload.load.share: share must be above 0 and finite, not 0"),
+        ({"share": math.inf}, "workload.load.share: share must be above 0 and finite, not inf"),
+        ({"share": 0.5, "of": "slo"}, "workload.load.of: found 'slo'; allowed: capacity, slo-capacity"),
+        ({"share": 0.5, "targe": 0.9}, "workload.load.targe: unknown key"),
+        ({"of": "capacity"}, "workload.load.share: missing"),
+        ({"share": 0.5, "target": 1.5}, "target must be in"),
+        ({"share": 0.5, "replications": 0}, "replications must be at least 1, not 0"),
+        ("much", "workload.load: found 'much'; expected a number"),
+        (-0.5, "workload.load: load must be above 0 and finite, not -0.5"),
+    ],
+)
+def test_a_wrong_load_gets_one_line(base, asked, message):
+    with pytest.raises(ValueError, match=r".") as wrong:
+        resolved(load(base, {"workload.load": asked, "run.slo_scale": 0.9}))
+    assert message in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_load_for_specs_that_nothing_meets_is_refused(base):
+    impossible = {"kind": "with-infeasible", "share": 1.0}
+    with pytest.raises(ValueError, match=r"workload\.load: .* no variant meets any of them"):
+        run(load(base, {"workload.users.spec": impossible}))
+
+
+# --- every source -----------------------------------------------------------------------------------------------------
+
+
+def written(tmp_path, times_s, **more):
+    names = ["sent_s", *more]
+    rows = zip(times_s, *more.values(), strict=True)
+    (tmp_path / "t.csv").write_text("\n".join([",".join(names), *(",".join(map(repr, row)) for row in rows)]) + "\n")
+    return {"workload": {"trace": str(tmp_path / "t.csv"), "load": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"arrivals": "gamma"},
+        {"arrivals": {"kind": "superposition", "parts": [{"kind": "poisson", "rate": 1.0}]}},
+        {"arrivals": {"kind": "batches", "mean_size": 3.0}},
+        {"clients": {"kind": "zipf", "of": {"kind": "poisson"}}},
+    ],
+    ids=str,
+)
+def test_every_source_is_scaled_to_a_load(base, source):
+    """Its rate is the load times the capacity; counts of ten runs agree with it within their standard error."""
+    scenario = load(base, {"workload": source | {"load": 0.5}, "run.duration_s": 20.0})
+    sent = [len(resolved(scenario).workload.offered(seed, 20.0).requests) for seed in range(10)]
+    expected = 20.0 * resolved(scenario).workload.asked.rate_per_s
+    assert abs(np.mean(sent) - expected) < 4 * np.std(sent, ddof=1) / math.sqrt(10)
+    assert resolved(scenario).workload.offered(1, 20.0).rate_per_s == pytest.approx(expected / 20.0)
+
+
+def test_a_trace_is_compressed_to_a_load(base, tmp_path):
+    """All requests of the window are sent, in their order, at a mean rate of load times capacity."""
+    times = np.cumsum(np.random.default_rng(4).exponential(0.1, 2001))
+    scenario = load(base, written(tmp_path, times.tolist()))
+    whole = resolved(scenario).workload
+    seen = whole.offered(3, None).requests.times_s
+    rate = 0.5 * capacity_per_s(scenario, load_table("psml-cifar10"))
+    assert whole.asked.rate_per_s == rate
+    assert len(seen) / (seen[-1] - seen[0]) == pytest.approx(rate)
+    assert np.diff(seen) == pytest.approx(np.diff(times) * (len(times) / (times[-1] - times[0])) / rate)
+
+
+def test_the_rate_of_a_trace_is_that_of_its_window(base, tmp_path):
+    """1 a second for 100 s, then 10 a second: a load scales what is looked at, and a run may see the first part."""
+    times = np.concatenate([np.arange(0.0, 100.0, 1.0), np.arange(100.0, 200.0, 0.1)])
+    asked = written(tmp_path, times.tolist())
+    asked["workload"] |= {"start_s": 100.0, "stop_s": 200.0}
+    workload = resolved(load(base, asked)).workload
+    assert len(workload.offered(3, 1.0).requests) == pytest.approx(workload.asked.rate_per_s, rel=0.01)
+    assert len(workload.offered(3, None).requests) == 1000
+
+
+def test_the_capacity_for_a_trace_is_for_what_the_trace_asks_for(base, tmp_path):
+    """All its requests ask for the most accurate model: batches of 4 take 20.49 ms * 1.6 on two workers."""
+    asked = written(tmp_path, [0.1 * k for k in range(50)], min_accuracy=[0.871] * 50, max_latency_s=[1.0] * 50)
+    scenario = load(base, asked | {"policy.selection": "fastest-feasible"})
+    assert resolved(scenario).workload.asked.capacity_per_s == pytest.approx(2 * 4 / (0.02049 * 1.6))
+
+
+def test_the_capacity_for_accounts_is_for_the_shares_in_which_they_send(base):
+    """Nearly all is sent by account 0, which asks for the most accurate model."""
+    classes = {
+        "first": {"accounts": [0], "spec": {"kind": "fixed", "min_accuracy": 0.871}},
+        "others": {"spec": {"kind": "fixed", "max_latency_s": 0.003}},
+    }
+    workload = {"clients": {"kind": "zipf", "skew": 8.0}, "load": 0.5, "users": {"classes": classes}}
+    capacity = resolved(load(base, {"workload": workload})).workload.asked.capacity_per_s
+    share = 1 / sum(k**-8.0 for k in range(1, 51))
+    work_s = (share * 0.02049 + (1 - share) * 0.00235) * 1.6 / 4 / 2
+    assert capacity == pytest.approx(1 / work_s, rel=0.01)
+
+
+def test_measured_clients_are_scaled_to_a_load(base, tmp_path):
+    for client, rate in ((0, 2.0), (1, 6.0)):
+        rows = "".join(f"{600 * k},{rate if k else 0},1.0,Gamma,0,0\n" for k in range(3))
+        (tmp_path / f"chunk-{client}-trace.csv").write_text(rows)
+    clients = {"kind": "servegen", "path": str(tmp_path), "start_s": 300.0}
+    scenario = load(base, {"workload": {"clients": clients, "load": 0.5}, "run.duration_s": 600.0})
+    workload = resolved(scenario).workload
+    sent = [len(workload.offered(seed, 600.0).requests) for seed in range(8)]
+    expected = 600.0 * workload.asked.rate_per_s  # of which none comes in the first half, which is idle
+    assert abs(np.mean(sent) - expected) < 4 * np.std(sent, ddof=1) / math.sqrt(8)
+
+
+@pytest.mark.parametrize(
+    ("workload", "message"),
+    [
+        (
+            {"arrivals": {"kind": "poisson", "rate": 5.0}, "load": 0.5},
+            "arrivals need either a rate or a load; found both",
+        ),
+        ({"arrivals": "poisson"}, "arrivals need either a rate or a load; found neither"),
+        ({"clients": {"kind": "zipf", "rate": 5.0}, "load": 0.5}, "clients need either a rate or a load; found both"),
+        ({"clients": "zipf"}, "clients need either a rate or a load; found neither"),
+        ({"trace": "t.csv", "rate_scale": 2.0, "load": 0.5}, "rate_scale must be left out with a load"),
+        ({"clients": {"kind": "servegen", "path": "x", "rate_scale": 2.0}, "load": 0.5}, "found both"),
+        (
+            {
+                "arrivals": {"kind": "superposition", "rate": 9.0, "parts": [{"kind": "poisson", "rate": 1.0}]},
+                "load": 1,
+            },
+            "found both",
+        ),
+    ],
+    ids=str,
+)
+def test_a_rate_is_told_once(base, workload, message):
+    with pytest.raises(ScenarioError, match=message):
+        load(base, {"workload": workload})
+
+
+def test_a_trace_of_one_request_has_no_rate(base, tmp_path):
+    with pytest.raises(ValueError, match="1 requests in the window have no rate"):
+        run(load(base, written(tmp_path, [1.0])))
+
+
+def test_a_load_with_a_capacity_is_a_rate():
+    assert Load(0.5, capacity_per_s=100.0).rate_per_s == 50.0
+    with pytest.raises(ValueError, match="nobody has told yet"):
+        _ = Load(0.5).rate_per_s
