@@ -3,6 +3,7 @@
 from adversaries.asking import Manner, Oracle
 from adversaries.backdoor import BackdoorUser
 from adversaries.campaign import Campaign
+from adversaries.cells import CellCentre
 from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Budget, Notes
 from adversaries.extraction.active import (
@@ -29,7 +30,7 @@ from adversaries.fingerprint import FingerprintOnly
 from adversaries.holdings import Holdings
 from adversaries.judging import Judge
 from adversaries.manners import Averaging, Cover, Filtering, GiveUp, Pacing, Retry
-from adversaries.noisy_search import BayesianBisection, CellCentre
+from adversaries.noisy_search import BayesianBisection
 from adversaries.probing import ProbeStream
 from adversaries.recovering import recovered
 from adversaries.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting

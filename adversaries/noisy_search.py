@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.search import Ask, Found, Grid, MostAccurateFirst, Process, Search, turned
+from adversaries.search import Ask, Found, Grid, Process, Search, turned
 from sim import Spec
 
 
@@ -97,43 +97,3 @@ def laplace_cdf(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distribution function of a Laplace variable of scale 1."""
     tail = 0.5 * np.exp(-np.abs(values))
     return np.asarray(np.where(values < 0, tail, 1 - tail))
-
-
-@dataclass(frozen=True)
-class CellCentre(Search):
-    """Search as another does, then aim each spec at the middle of the cell that selects its model alone.
-
-    On a front exactly one variant i meets a spec with accuracy in (A of the next faster, A_i] and latency in
-    [L_i, L of the next slower): a corner has no room for noise, the middle has the most there is. A cheap adaptive
-    attack on noisy specs.
-
-    Attributes:
-        of: the search.
-    """
-
-    kind = "cell-centre"
-    of: Search = field(default_factory=MostAccurateFirst)
-
-    def search(self, ask: Ask, grid: Grid, found: list[Spec]) -> Process:
-        """Return the search as a process; the specs move when the search is over."""
-        try:
-            yield from self.of.search(ask, grid, found)
-        finally:  # a budget that ends the search leaves what was found
-            found[:] = centred(found, grid)
-
-
-def centred(found: list[Spec], grid: Grid) -> list[Spec]:
-    """Return specs in the middle of the cells of corners, the most accurate first.
-
-    A corner on the grid is up to a step less accurate and up to a step slower than its model; no cell begins before it.
-    """
-    step, step_s = grid.accuracy_step, grid.latency_step_s
-    slower = [grid.latency_cap_s, *(max(spec.max_latency_s - step_s, 0.0) for spec in found)]
-    faster = [*(spec.min_accuracy + step for spec in found[1:]), 0.0]
-    return [
-        Spec(
-            round((spec.min_accuracy + min(below, spec.min_accuracy)) / 2, 12),
-            round((spec.max_latency_s + max(above, spec.max_latency_s)) / 2, 12),
-        )
-        for spec, above, below in zip(found, slower, faster, strict=False)
-    ]

@@ -52,12 +52,13 @@ class Grid:
 
     @property
     def latency_steps(self) -> int:
-        """Number of the cap on the grid."""
-        return math.floor(self.latency_cap_s / self.latency_step_s + 1e-9)
+        """Number of the cap on the grid, whose last step is shorter where the cap is no multiple of the step."""
+        return math.ceil(self.latency_cap_s / self.latency_step_s - 1e-9)
 
     def spec(self, accuracy: int, latency: int) -> Spec:
         """Return the spec of a grid point, rounded so that decimal steps give decimal numbers."""
-        return Spec(round(accuracy * self.accuracy_step, 12), round(latency * self.latency_step_s, 12))
+        latency_s = min(latency * self.latency_step_s, self.latency_cap_s)
+        return Spec(round(accuracy * self.accuracy_step, 12), round(latency_s, 12))
 
 
 def feasible(client: Client, spec: Spec) -> Question:
@@ -105,8 +106,10 @@ class MostAccurateFirst(Search):
     """Find every model from the most accurate (slowest) to the fastest, each by two bisections.
 
     The attack of PSML (arXiv 2307.01292), rebuilt from its name, its granularities and its result: bisect the accuracy
-    of the best model under the latency cap, then its latency, then go on below that latency. It uses one bit an answer,
-    and takes at most M * (1 + ceil(log2(1 / accuracy step)) + ceil(log2(cap / latency step))) + 1 queries for M models.
+    of the best model under the latency cap, then its latency, then go on below that latency. It uses one bit an answer.
+    With accuracies 0 .. a and latencies 1 .. l on the grid (both ends may be a model's), M models take at most
+    M * (1 + ceil(log2(a + 1)) + ceil(log2(l))) + 1 queries. Of models that share a step the fastest at that accuracy is
+    found, or the most accurate at that latency.
     """
 
     kind = "most-accurate-first"
@@ -115,7 +118,7 @@ class MostAccurateFirst(Search):
         """Return the search as a process."""
         cap = grid.latency_steps
         while cap >= 1 and (yield from ask(grid.spec(0, cap))):
-            accuracy = yield from bisect(ask, partial(grid.spec, latency=cap), 0, grid.accuracy_steps)
+            accuracy = yield from bisect(ask, partial(grid.spec, latency=cap), 0, grid.accuracy_steps + 1)
             latency = yield from bisect(ask, partial(grid.spec, accuracy), cap, 0)
             found.append(grid.spec(accuracy, latency))
             cap = latency - 1
@@ -137,12 +140,13 @@ class BestUnderBound(Search):
 
 @dataclass(frozen=True)
 class Sharing(Search):
-    """Find every model as ``most-accurate-first`` does, with less: ours.
+    """Find the models that ``most-accurate-first`` finds, with less where there are many: ours.
 
     What one bisection learnt bounds the next: the next model is less accurate than the last, so the search starts from
     there, and whether there is one at all is the lowest outcome of the same bisection. And it learns how far the models
     lie apart: gaps are taken to be geometric with the mean of those seen so far, and each question halves the
-    probability that is left instead of the range.
+    probability that is left instead of the range. That pays where models lie close. Over random fronts on the default
+    grid it takes fewer queries from seven models on, and more up to four, whose gaps are wide and say little.
 
     Attributes:
         weight: of the first guess of the mean gap, in gaps, above 0.

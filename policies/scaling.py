@@ -110,12 +110,14 @@ class InfaasScaling(Scaling):
 
 @dataclass(frozen=True)
 class ScheduledScaling(Scaling):
-    """Have stated numbers of workers at stated times.
+    """Have stated numbers of workers from stated times on, the first from the start of the run.
+
+    A worker that is called for starts at that time, and serves ``startup_s`` of its group later.
 
     Attributes:
         at_s: times, seconds, rising from 0.
         workers: from each of them on, at least 1 each.
-        period_s: seconds between two looks, above 0.
+        period_s: seconds between two looks, above 0, beside those at the times themselves.
     """
 
     kind = "scheduled"
@@ -134,6 +136,11 @@ class ScheduledScaling(Scaling):
     def scaler(self) -> Scaler:
         """Return the function that looks the time up."""
         return lambda pool: self.workers[bisect_right(self.at_s, pool.now) - 1]
+
+    @property
+    def moments_s(self) -> tuple[float, ...]:
+        """The times at which the numbers change."""
+        return self.at_s
 
 
 def _check_period(period_s: float) -> None:

@@ -23,8 +23,9 @@ class Pool(NamedTuple):
         starting: workers on their way in.
         fewest: that may be left.
         most: that there may be.
-        utilization: share of the last period in which the active workers computed, in [0, 1].
-        rate_per_s: queries that reached the frontends in the last period, per second.
+        utilization: share of the time since the last look in which the active workers computed, in [0, 1]; 0 at the
+            start.
+        rate_per_s: queries that reached the frontends since the last look, per second; 0 at the start.
         held: queries that wait or run in the group.
         capacity_per_s: queries that one worker serves in full batches, at the present mix, per second.
         device: kind of device.
@@ -48,6 +49,11 @@ class Scaling(Part):
     plain = False
     period_s: float
     """Seconds between two looks, above 0."""
+
+    @property
+    def moments_s(self) -> tuple[float, ...]:
+        """Times at which it looks beside every period, seconds, rising from 0 or later."""
+        return ()
 
     @abstractmethod
     def scaler(self) -> Callable[[Pool], int]:

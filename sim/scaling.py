@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Iterator
+from heapq import merge
+from itertools import count
+from typing import TYPE_CHECKING
 
 from sim.machine import Machine
-from sim.provisioning import Pool
+from sim.provisioning import Pool, Scaling
 from sim.workers import WorkerGroup
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ def scale(fleet: Fleet) -> None:
         if fleet.operator.scaling is not None:
             keeper = _Keeper(fleet, group, machines, fleet.operator.scaling.scaler())
             fleet.perpetual = True
-            fleet.env.process(keeper.keep(fleet.operator.scaling.period_s))
+            keeper.keep(fleet.operator.scaling)
 
 
 class _Keeper:
@@ -34,32 +37,41 @@ class _Keeper:
         self._fleet, self._group, self._machines, self._scaler = fleet, group, machines, scaler
         self._starting: list[Machine] = []
         self._busy_s = self._arrived = 0.0
+        self._looked_s = -math.inf
 
-    def keep(self, period_s: float) -> Generator[Any, Any, None]:
-        while True:
-            yield self._fleet.env.timeout(period_s)
-            wanted = self._scaler(self._pool(period_s))
-            self._change(min(max(wanted, self._group.min_count), self._group.most))
+    def keep(self, scaling: Scaling) -> None:
+        """Look at every period and at the policy's own moments, at products of the period: sums would drift."""
+        periods = (number * scaling.period_s for number in count(1))
+        self._wait_for(merge(scaling.moments_s, periods))
 
-    def _pool(self, period_s: float) -> Pool:
-        """Measure the last period."""
+    def _wait_for(self, times_s: Iterator[float]) -> None:
+        at_s = next(at_s for at_s in times_s if at_s > self._looked_s)
+        self._fleet.env.call_at(at_s, lambda: self._look(times_s))
+
+    def _look(self, times_s: Iterator[float]) -> None:
+        wanted = self._scaler(self._pool())
+        self._change(min(max(wanted, self._group.min_count), self._group.most))
+        self._wait_for(times_s)
+
+    def _pool(self) -> Pool:
+        """Measure the time since the last look."""
         fleet, active = self._fleet, [machine for machine in self._machines if machine.active]
         for machine in self._machines:
             machine.settle()
-        busy_s = sum(machine.busy_s for machine in self._machines)
+        busy_s, since_s = sum(machine.busy_s for machine in self._machines), fleet.env.now - max(self._looked_s, 0.0)
         pool = Pool(
             now=fleet.env.now,
             active=len(active),
             starting=len(self._starting),
             fewest=self._group.min_count,
             most=self._group.most,
-            utilization=min((busy_s - self._busy_s) / (period_s * len(active)), 1.0),
-            rate_per_s=(fleet.arrived - self._arrived) / period_s,
+            utilization=min((busy_s - self._busy_s) / (since_s * len(active)), 1.0) if since_s else 0.0,
+            rate_per_s=(fleet.arrived - self._arrived) / since_s if since_s else 0.0,
             held=sum({id(place): place.load for place in (fleet.home[m.number] for m in active)}.values()),
             capacity_per_s=self._capacity_per_s(),
             device=self._group.device,
         )
-        self._busy_s, self._arrived = busy_s, fleet.arrived
+        self._busy_s, self._arrived, self._looked_s = busy_s, fleet.arrived, fleet.env.now
         return pool
 
     def _capacity_per_s(self) -> float:

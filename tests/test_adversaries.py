@@ -45,12 +45,16 @@ def attack(zoo, adversary, arrivals=None, workers=1, **policies):
 
 @pytest.mark.parametrize("table", ["psml-cifar10", "psml-svhn"])
 def test_an_idle_cluster_without_noise_gives_away_all_twelve_models(table):
-    """PSML's fingerprint at (0.01, 0.1 ms, cap 100 ms): 12 of 12 in at most 173 queries, every spec selects one."""
+    """PSML's fingerprint at (0.01, 0.1 ms, cap 100 ms): 12 of 12, every spec selects one.
+
+    175 queries and 173: within the bound of the algorithm, 12 models at 1 for whether there is one, 7 halvings of
+    accuracies 0 to 100 and 10 of latencies 1 to 1000, and 1 for that there are no more.
+    """
     zoo = load_table(table)
     judged, _ = attack(zoo, FingerprintOnly())
     found = judged.fingerprint
     assert (found.models_found, found.models_total) == (12, 12)
-    assert found.queries <= 173
+    assert found.queries == {"psml-cifar10": 175, "psml-svhn": 173}[table] <= 12 * (1 + 7 + 10) + 1
     assert [len(zoo.feasible.of(*spec)) for spec in found.specs] == [1] * 12
     accuracies = [accuracy for accuracy, _ in found.specs]
     assert accuracies == sorted(accuracies, reverse=True)
@@ -94,15 +98,12 @@ def asks_of(search, corners):
 def random_fronts(n, models=12):
     rng = np.random.default_rng(20_240)
     for _ in range(n):
-        accuracies, latencies = (np.sort(rng.choice(top, models, replace=False)) + 1 for top in (99, 1000))
+        accuracies, latencies = (np.sort(rng.choice(top, models, replace=False)) + 1 for top in (100, 1000))
         yield list(zip(accuracies.tolist(), latencies.tolist(), strict=True))
 
 
 def test_searches_against_the_bound_of_information():
-    """Twelve points on this grid take 140.6 bits on average, one an answer; over 200 fronts, with intervals.
-
-    An accuracy of 1 is left out of the fronts: the plain search takes it for infeasible.
-    """
+    """Twelve points on this grid take 140.6 bits on average, one an answer; over 200 fronts, with intervals."""
     bound = math.log2(math.comb(100, 12)) + math.log2(math.comb(1000, 12))
     assert bound == pytest.approx(140.6, abs=0.05)
     counts = {}
@@ -220,7 +221,7 @@ def test_sybils_stay_below_a_limit_per_account():
 def test_a_coarse_grid_merges_models_less_than_a_step_apart():
     judged, _ = attack(load_table("psml-cifar10"), FingerprintOnly(grid=Grid(latency_step_s=0.001)))
     assert judged.fingerprint.models_found == 10
-    assert judged.fingerprint.queries < 173
+    assert judged.fingerprint.queries < 175  # what it takes at a tenth of a millisecond
 
 
 def test_models_beyond_the_cap_are_out_of_reach():

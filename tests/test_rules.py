@@ -726,6 +726,44 @@ def test_workers_come_after_their_start_up_and_go_when_they_are_done():
     assert record.paid_s.tolist() == pytest.approx([10.0, 3.75, 0.0])
 
 
+def test_a_schedule_is_kept_from_the_start_and_to_the_moment():
+    """Three workers at 0 s, one at 1.3 s, two at 4.1 s, whatever the period: served from then on, and paid for."""
+    sent_s = [0.0, 0.0, 0.0, 1.3, 1.3, 4.1, 4.1, 4.1]
+    for period_s in (0.1, 0.7, 1000.0):
+        built = cluster(
+            one_variant(),
+            queries(sent_s),
+            scaling=ScheduledScaling((0.0, 1.3, 4.1), (3, 1, 2), period_s=period_s),
+            max_count=4,
+            routing=JoinShortestQueue(),
+            batching=OneAtATime(),
+        )
+        built.env.run(until=10.0)
+        record = built.record()
+        assert record.finished_s.tolist() == pytest.approx([1.0, 1.0, 1.0, 2.3, 3.3, 5.1, 5.1, 6.1])
+        assert record.paid_s.tolist() == pytest.approx([10.0, 1.3 + 5.9, 1.3, 0.0])
+
+
+def test_fewer_workers_from_the_start():
+    built = cluster(
+        one_variant(), queries([0.0, 0.0]), 2, scaling=ScheduledScaling((0.0,), (1,)), batching=OneAtATime()
+    )
+    built.env.run(until=10.0)
+    assert built.record().finished_s.tolist() == [1.0, 2.0]
+    assert built.record().paid_s.tolist() == [10.0, 0.0]
+
+
+def test_other_scalings_look_first_when_there_is_a_period_to_look_at():
+    """At the start nothing has been measured: an idle first instant is no reason to stop a worker."""
+    for scaling in (
+        TargetUtilization(0.6, period_s=2.0, down_window_s=0.0),
+        InfaasScaling(period_s=2.0, idle_periods=1),
+    ):
+        built = cluster(one_variant(), queries([0.0, 0.0, 0.0]), 3, scaling=scaling, batching=OneAtATime())
+        built.env.run(until=10.0)
+        assert built.record().finished_s.tolist() == [1.0, 1.0, 1.0]
+
+
 # --- placement --------------------------------------------------------------------------------------------------------
 
 
