@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape, unescape
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.escaping import escaped
 from analysis.notes import shared
+from zoo.text import visible
 
 STYLE = """
 body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #1b1b1b; }
@@ -54,24 +56,24 @@ def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Fi
         end: heading and plain text shown at the end.
     """
     plots = [_as_wide_as_the_page(figure) for figure in figures]
-    body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{escape(note)}</p>', *map(_table, tables)]
+    body = [f"<h1>{_shown_text(title)}</h1>", f'<p class="note">{_shown_text(note)}</p>', *map(_table, tables)]
     body += plots
-    body += [f"<h2>{escape(end[0])}</h2>", f"<pre>{escape(end[1])}</pre>"]
+    body += [f"<h2>{_shown_text(end[0])}</h2>", f"<pre>{_shown_lines(end[1])}</pre>"]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
+        f'<link rel="icon" href="data:,"><title>{_shown_text(title)}</title><style>{STYLE}</style>'
         f"<script>{get_plotlyjs()}</script></head>\n<body>{''.join(body)}</body></html>\n"
     )
 
 
 def _as_wide_as_the_page(figure: go.Figure) -> str:
     """Return a figure as HTML whose width is that of the window, up to the page's; its title is text, which wraps."""
-    title = unescape(figure.layout.title.text or "")
-    fluid = go.Figure(figure).update_layout(width=None, autosize=True, title_text="", margin_t=40)
+    title = figure.layout.title.text or ""
+    fluid = escaped(figure).update_layout(width=None, autosize=True, title_text="", margin_t=40)
     config = {"displaylogo": False, "responsive": True}
     plot = fluid.to_html(full_html=False, include_plotlyjs=False, default_width="100%", config=config)
-    return f"<figure><figcaption>{escape(title)}</figcaption>{plot}</figure>"
+    return f"<figure><figcaption>{_shown_text(title)}</figcaption>{plot}</figure>"
 
 
 def run_tables(summary: dict[str, Any]) -> list[Table]:
@@ -191,10 +193,19 @@ def _workers(summary: dict[str, Any]) -> Table:
     return Table(caption, ["worker", "utilization"], [[n, shown(u)] for n, u in cluster["utilization"].items()])
 
 
+def _shown_text(text: str) -> str:
+    """Return a text for a page: neither markup nor a mark that turns the direction of what follows."""
+    return escape(visible(text))
+
+
+def _shown_lines(text: str) -> str:
+    return "\n".join(map(_shown_text, text.split("\n")))
+
+
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    head = "".join(f"<th>{_shown_text(cell)}</th>" for cell in table.header)
+    rows = "".join("<tr>" + "".join(f"<td>{_shown_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     return (
-        f'<div class="wide"><table><caption>{escape(table.caption)}</caption>'
+        f'<div class="wide"><table><caption>{_shown_text(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments import looking
-from experiments.console import AsJson, one_line_errors, print_tables, progress, say
+from experiments.console import AsJson, Door, one_line_errors, print_tables, progress, say
 
 if TYPE_CHECKING:
     from experiments.scenario import Scenario
 
 app = typer.Typer(
+    cls=Door,
     help="Simulate a cluster that serves machine-learning models while somebody tries to steal them.",
     no_args_is_help=True,
     add_completion=False,
@@ -178,7 +180,7 @@ def plot_command(
                 )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_figure(drawn, path)
-                typer.echo(path)
+                say(str(path), as_json=False)
 
 
 @app.command("report")
@@ -196,9 +198,10 @@ def report_command(
         text = study_report(StudyFolder(folder)) if is_study else run_report(Folder(folder))
         path = out or folder / "report.html"
         path.write_text(text, encoding="utf-8")
-    typer.echo(path)
+    say(str(path), as_json=False)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; being told to end is an interrupt."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

@@ -18,6 +18,7 @@ import policies
 import sim
 import workloads
 from sim.contracts import Part
+from zoo.text import visible
 
 Decoded = TypeVar("Decoded")
 MOST_PROBLEMS = 20
@@ -65,7 +66,7 @@ class DecodeError(ValueError):
 
     def __str__(self) -> str:
         """Return a line a problem: its path and its message."""
-        return "\n".join(f"{'.'.join(problem.path)}: {problem.message}" for problem in self.problems)
+        return "\n".join(visible(f"{'.'.join(problem.path)}: {problem.message}") for problem in self.problems)
 
 
 def decode(kind: type[Decoded], values: Mapping[str, Any]) -> Decoded:

@@ -15,6 +15,7 @@ from experiments.decode import DecodeError, Problem, decode, nearest, shortened
 from experiments.lines import dotted, is_deep, line_of, lines_of, parts_of
 from experiments.scenario import Scenario
 from zoo.files import FileProblem, read_text
+from zoo.text import visible
 
 MAX_BYTES = 16 * 2**20
 """Most bytes of a scenario or a study."""
@@ -23,7 +24,19 @@ Decoded = TypeVar("Decoded")
 
 
 class ScenarioError(ValueError):
-    """Say what is wrong in a scenario, a line a problem: file, line, path, the value found and what is allowed."""
+    """Say what is wrong in a scenario, a line a problem: file, line, path, the value found and what is allowed.
+
+    Attributes:
+        problems: one line each.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = tuple(map(visible, problems))
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        """Return a line a problem."""
+        return "\n".join(self.problems)
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ class Source:
 
     def error(self, problems: Sequence[Problem]) -> ScenarioError:
         """Return the error that names the place of each problem."""
-        return ScenarioError("\n".join(f"{self._place(p.path)}: {p.message}" for p in problems))
+        return ScenarioError(*(f"{self._place(p.path)}: {p.message}" for p in problems))
 
     def _place(self, path: tuple[str, ...]) -> str:
         place = dotted(path) or "scenario"

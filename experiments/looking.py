@@ -175,7 +175,7 @@ def init_command(
                 stream.write(known[scenario].read_text(encoding="utf-8"))
         except OSError as problem:
             raise ResultsError(f"{file}: cannot be written ({problem.strerror}); choose a new path") from None
-    typer.echo(file)
+    say(str(file), as_json=False)
 
 
 def _window(text: str | None) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from analysis.escaping import escaped
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
 from analysis.intervals import Estimate
 from analysis.policy_figures import curves, frontier
@@ -53,6 +54,7 @@ def write_figure(figure: go.Figure, path: Path) -> None:
     Raises:
         ResultsError: if a static format is asked for and kaleido or a Chrome is missing.
     """
+    figure = escaped(figure)
     if path.suffix == ".html":
         figure.write_html(path, include_plotlyjs=True)
         return

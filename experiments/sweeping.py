@@ -221,7 +221,7 @@ def _jobs(study: Study, folder: Path) -> list[Job]:
             try:
                 scenario = load(study.scenario, {**study.overrides(settings), "seed": seed})
             except ScenarioError as wrong:
-                raise ScenarioError(f"study {study.name}: {wrong}") from None
+                raise ScenarioError(*(f"study {study.name}: {problem}" for problem in wrong.problems)) from None
             base = _base(study, settings, seed) if _unresolved(scenario) else None
             text = f"{version('siegelab')} {POINTS}\n{scenario_toml(scenario)}{scenario_toml(base) if base else ''}"
             name = hashlib.sha256(text.encode()).hexdigest()[:16]
