@@ -61,7 +61,8 @@ class ClusterSummary:
 
     Attributes:
         utilization: share of the run that each worker computed, by name.
-        mean_batch_size: queries a batch; None if there was none.
+        mean_batch_size: queries a batch, copies and votes among them; None if there was none.
+        copies: how often a query was in a batch that did not answer it: a hedge's slower copy, or an earlier vote.
         throughput_per_s: answers a second, over the whole run.
         cost: dollars, all workers for the whole run.
         energy_j: joules, computing and idle.
@@ -69,6 +70,7 @@ class ClusterSummary:
 
     utilization: dict[str, float]
     mean_batch_size: float | None
+    copies: int
     throughput_per_s: float
     cost: float
     energy_j: float
@@ -264,7 +266,8 @@ def _cluster(record: RunRecord) -> ClusterSummary:
     energy_j = record.power_w[:, 0] * record.busy_s + record.power_w[:, 1] * idle_s
     return ClusterSummary(
         utilization={name: float(value) for name, value in zip(record.workers, share, strict=True)},
-        mean_batch_size=answered / batches if batches else None,
+        mean_batch_size=int(record.batched.sum()) / batches if batches else None,
+        copies=record.copies,
         throughput_per_s=answered / horizon_s if horizon_s > 0 else 0.0,
         cost=float((record.cost_per_hour * record.paid_s).sum() / 3600),
         energy_j=float(energy_j.sum()),

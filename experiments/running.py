@@ -73,7 +73,7 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     attackers = {account: campaign.name for campaign in experiment.campaigns for account in campaign.accounts}
     record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=attackers)
     if scenario.run.duration_s is None and len(record.delivered_s):
-        end_s = float(np.nanmax(record.delivered_s))
+        end_s = max(float(np.nanmax(record.delivered_s)), experiment.cluster.log.last_work_s())
         record = replace(record, horizon_s=end_s, paid_s=np.minimum(record.paid_s, end_s))
     if scenario.run.warmup == "mser-5":
         record = replace(record, warmup_s=max(record.warmup_s, steady_from_s(record)))

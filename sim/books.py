@@ -52,6 +52,8 @@ def close_books(cluster: Cluster, warmup_s: float, attackers: dict[int, str]) ->
         price=np.where(outcome == ANSWERED, prices, 0.0),
         busy_s=service.busy_s,
         batches=service.batches,
+        batched=service.batched,
+        copies=service.copies,
         paid_s=service.paid_s,
         cost_per_hour=np.array([group.cost_per_hour for group in groups]),
         outages=tuple(cluster.fleet.outages) if cluster.fleet else (),

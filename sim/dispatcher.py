@@ -283,7 +283,7 @@ class Dispatcher:
             del self._nonempty[variant]
         if not rows:
             return False
-        self._note(machine, rows)
+        self._run(rows)
         machine.start(Batch(rows, served, key))
         return True
 
@@ -317,16 +317,11 @@ class Dispatcher:
         rows = [queue.popleft()]
         while len(rows) < size and floors[queue.head()] <= orders.accuracies[variant]:
             rows.append(queue.popleft())
-        for row in rows:
-            self.ledger.served_by[row] = variant
         return variant, rows
 
-    def _note(self, machine: Machine, rows: Sequence[int]) -> None:
-        """Write into the books that rows start on a machine."""
-        ledger, now, n = self.ledger, self.env.now, len(rows)
+    def _run(self, rows: Sequence[int]) -> None:
+        """Write into the books that rows run; which batch serves them is known when it has ended."""
+        ledger = self.ledger
         for row in rows:
             if ledger.state[row] == QUEUED_CODE:
                 ledger.move(row, RUNNING_CODE)
-            ledger.started_s[row] = now
-            ledger.worker[row] = machine.number
-            ledger.batch_size[row] = n

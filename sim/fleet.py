@@ -243,25 +243,27 @@ class Fleet:
         place = self.home[machine.number]
         place.release(batch.rows, self.service_s[batch.variant])
         for row in batch.rows:
-            self._answer(row, machine)
+            self._answer(row, batch, machine)
         place.learn(batch)
         place.serve(machine)
 
-    def _answer(self, row: int, machine: Machine) -> None:
+    def _answer(self, row: int, batch: Batch, machine: Machine) -> None:
         """Note one answer; an ensemble's query waits for its last vote, and a hedged one takes the first."""
         ledger = self.ledger
         if ledger.over(row):
+            ledger.copies += 1
             return
         if row in self._votes:
             self._votes[row] -= 1
             self._copies[row] -= 1
             if self._votes[row]:
+                ledger.copies += 1
                 return
             del self._votes[row]
         self._forget(row)
         self.in_system -= 1
         ledger.finished_s[row] = self.env.now
-        ledger.worker[row] = machine.number
+        ledger.serve(row, batch, machine)
         if self.topology is None:
             self._deliver(row)
         else:
@@ -331,24 +333,23 @@ class Fleet:
                 continue
             if row not in self._votes and self._copies.get(row, 1) > 1:
                 self._copies[row] -= 1
-                if not any(row in batch.rows for machine in self.machines for batch in machine.running):
-                    self.ledger.move(row, QUEUED_CODE)
+                self.ledger.stop(row)
                 continue
             self._tries[row] = self._tries.get(row, 0) + 1
             if self._tries[row] > self.operator.retries:
                 self.in_system -= 1
                 self._end(row, FAILED)
             else:
-                if self.ledger.state[row] == RUNNING_CODE and row not in self._votes:
-                    self.ledger.move(row, QUEUED_CODE)
+                if row not in self._votes:
+                    self.ledger.stop(row)
                 again.append((row, variant))
         self.reroute(again)
 
     def requeue(self, rows: Sequence[Bound]) -> None:
         """Send rows on whose batches were given up, which does not count as a try."""
         for row, _ in rows:
-            if self.ledger.state[row] == RUNNING_CODE and row not in self._votes:
-                self.ledger.move(row, QUEUED_CODE)
+            if row not in self._votes:
+                self.ledger.stop(row)
         self.reroute(rows)
 
     def reroute(self, rows: Sequence[Bound]) -> None:

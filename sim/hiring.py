@@ -42,6 +42,7 @@ def _dispatcher(fleet: Fleet, seconds: Seconds) -> Dispatcher:
     operator, zoo, ledger = fleet.operator, fleet.zoo, fleet.ledger
     selection, discipline = operator.selection, operator.discipline
     fit = selection.fit(zoo, seconds) if isinstance(selection, DispatchSelection) else None
+    ledger.chosen_at_dispatch = fit is not None
     make = discipline.queues(fleet.keys, cells(ledger.account), fleet.cluster.arrivals.priorities.tolist())
     voted = any(len(zoo.members(variant)) > 1 for variant in range(len(zoo)))
     orders = Orders(

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.clock import Simulation
-from sim.lifecycle import CODE, OUTCOMES, PENDING, RETURNING, STATES, STEPS, TRAVELLING, LifecycleError
+from sim.lifecycle import CODE, OUTCOMES, PENDING, QUEUED, RETURNING, RUNNING, STATES, STEPS, TRAVELLING, LifecycleError
 from sim.log import QueryLog, Service, cells
-from sim.machine import Machine
+from sim.machine import Batch, Machine
 from sim.records import Arrivals
 
 FIRST_OUTCOME = CODE[OUTCOMES[0]]
@@ -27,6 +27,11 @@ class Ledger(QueryLog):
         arrivals: the open-loop queries.
         closed_loop: how many closed-loop queries may be sent at most.
         env: the clock.
+
+    Attributes:
+        copies: how often a query was in a finished batch that did not answer it: another was faster, more votes were to
+            come, or it had been given up.
+        chosen_at_dispatch: whether a batch, and no earlier choice, decides which variant serves its queries.
     """
 
     def __init__(self, arrivals: Arrivals, closed_loop: int, env: Simulation) -> None:
@@ -34,6 +39,8 @@ class Ledger(QueryLog):
         self._env = env
         n = self.capacity
         self.machines: list[Machine] = []
+        self.copies = 0
+        self.chosen_at_dispatch = False
         self._state = np.zeros(n, dtype=np.uint8)
         self._times = {name: np.full(n, np.nan) for name in ("started_s", "finished_s", "delivered_s")}
         self._worker = np.full(n, -1, dtype=np.int16)
@@ -73,6 +80,24 @@ class Ledger(QueryLog):
         self.move(row, FIRST_OUTCOME + outcome)
         self.delivered_s[row] = now
 
+    def serve(self, row: int, batch: Batch, machine: Machine) -> None:
+        """Note the batch that served a query, or was lost with it."""
+        self.started_s[row], self.worker[row], self.batch_size[row] = batch.started_s, machine.number, len(batch.rows)
+        if self.chosen_at_dispatch:
+            self.served_by[row] = batch.variant
+
+    def lose(self, batch: Batch, machine: Machine) -> None:
+        """Note the batch that queries were lost with which have failed, and are not tried again."""
+        for row in batch.rows:
+            if self.state[row] == CODE["failed"]:
+                self.serve(row, batch, machine)
+
+    def stop(self, row: int) -> None:
+        """Let a query wait again whose batch was given up, unless another copy of it is in a batch."""
+        held = (row in batch.rows for machine in self.machines for batch in machine.held())
+        if self.state[row] == CODE[RUNNING] and not any(held):
+            self.move(row, CODE[QUEUED])
+
     def over(self, row: int) -> bool:
         """Return whether a query needs no more service: it has its outcome, or its answer is on its way back."""
         state: int = self.state[row]
@@ -97,10 +122,15 @@ class Ledger(QueryLog):
         """Return when the last outcome reaches its client, seconds."""
         return float(np.nanmax(self._times["delivered_s"], initial=0.0))
 
+    def last_work_s(self) -> float:
+        """Return when a worker last computed, seconds."""
+        return max((machine.worked_until_s for machine in self.machines), default=0.0)
+
     def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:  # noqa: ARG002
         """Return what became of queries, and what each worker did."""
         for machine in self.machines:
             machine.settle()
+        self._note_running()
         times = {name: np.where(column > now, np.nan, column)[rows] for name, column in self._times.items()}
         return Service(
             **times,
@@ -108,5 +138,15 @@ class Ledger(QueryLog):
             batch_size=self._batch_size[rows],
             busy_s=np.array([machine.busy_s for machine in self.machines]),
             batches=np.array([machine.batches for machine in self.machines]),
+            batched=np.array([machine.batched for machine in self.machines]),
+            copies=self.copies,
             paid_s=np.array([machine.paid_s for machine in self.machines]),
         )
+
+    def _note_running(self) -> None:
+        """Note the batch of every query that runs at the end: of several copies the one that started first."""
+        held = [(batch.started_s, machine.number, batch) for machine in self.machines for batch in machine.held()]
+        for _, number, batch in sorted(held, key=lambda entry: entry[:2], reverse=True):
+            for row in batch.rows:
+                if not self.over(row):
+                    self.serve(row, batch, self.machines[number])

@@ -32,7 +32,9 @@ class Service:
         batch_size: of that batch, 0 for none.
         busy_s: seconds that each worker computed.
         batches: that each worker finished.
+        batched: queries in those.
         paid_s: seconds that each worker was kept.
+        copies: how often a query was in a finished batch that did not answer it.
     """
 
     started_s: NDArray[np.float64]
@@ -42,7 +44,9 @@ class Service:
     batch_size: NDArray[np.int32]
     busy_s: NDArray[np.float64]
     batches: NDArray[np.int64]
+    batched: NDArray[np.int64]
     paid_s: NDArray[np.float64]
+    copies: int = 0
 
 
 class QueryLog:
@@ -160,14 +164,16 @@ class QueryLog:
         delivered_s[rows] = finished_s
         delivered_s[np.array(self.ended, np.int32)] = np.array(self.ended_s)
         busy_s = np.minimum(np.where(np.isnan(finished), now, finished), now) - started
+        ended, size = ~np.isnan(finished), np.array(self.size, np.int32)
         return Service(
             started_s=self._by_query(rows, started, np.nan),
             finished_s=finished_s,
             delivered_s=delivered_s[rows],
             worker=self._by_query(rows, worker.astype(np.int16), -1),
-            batch_size=self._by_query(rows, np.array(self.size, np.int32), 0),
+            batch_size=self._by_query(rows, size, 0),
             busy_s=np.bincount(worker, busy_s, workers).astype(np.float64),
-            batches=np.bincount(worker[~np.isnan(finished)], minlength=workers),
+            batches=np.bincount(worker[ended], minlength=workers),
+            batched=np.bincount(worker[ended], size[ended], workers).astype(np.int64),
             paid_s=np.full(workers, now),
         )
 
@@ -180,6 +186,10 @@ class QueryLog:
     def last_delivery_s(self) -> float:
         """Return when the last answer arrives that is on its way, seconds; 0 where answers take no time."""
         return 0.0
+
+    def last_work_s(self) -> float:
+        """Return when a worker last computed, seconds."""
+        return float(np.nanmax(np.array(self.finished), initial=0.0))
 
     def census(self, arrived: int) -> dict[str, int]:
         """Count the sent queries by state; the counts add up to all that were sent."""

@@ -18,12 +18,14 @@ class Batch:
         variant: that serves them.
         key: of the first, by which a batch is compared with what waits.
         left_s: computing time that is left, at full speed.
+        started_s: when it started.
     """
 
-    __slots__ = ("key", "left_s", "rows", "variant")
+    __slots__ = ("key", "left_s", "rows", "started_s", "variant")
 
     def __init__(self, rows: Sequence[int], variant: int, key: float) -> None:
-        self.rows, self.variant, self.key, self.left_s = rows, variant, key, math.nan
+        self.rows, self.variant, self.key = rows, variant, key
+        self.left_s = self.started_s = math.nan
 
 
 class Machine:
@@ -51,6 +53,8 @@ class Machine:
         busy_s: seconds with at least one batch, up to the last change.
         paid_s: seconds in service, up to the last change.
         batches: how many were finished.
+        batched: queries in those, whoever else served them as well.
+        worked_until_s: when it last computed, up to the last change.
     """
 
     def __init__(
@@ -70,7 +74,8 @@ class Machine:
         self.running: list[Batch] = []
         self.assigned: frozenset[int] | None = None
         self.busy_s = self.paid_s = 0.0
-        self.batches = 0
+        self.batches = self.batched = 0
+        self.worked_until_s = 0.0
         self._env, self._streams, self._gain = env, streams, gain
         self._multipliers, self._finished = multipliers, finished
         self._suspended: list[tuple[float, int, Batch]] = []
@@ -95,6 +100,7 @@ class Machine:
     def start(self, batch: Batch) -> None:
         """Run a new batch from now."""
         self.settle()
+        batch.started_s = self._env.now
         batch.left_s = self.seconds[batch.variant][len(batch.rows)] * next(self._multipliers)
         self.running.append(batch)
         if self.memory is not None:
@@ -123,9 +129,13 @@ class Machine:
         """Return whether a batch is suspended here."""
         return bool(self._suspended)
 
+    def held(self) -> list[Batch]:
+        """Return the batches that run or are suspended here."""
+        return [*self.running, *(batch for _, _, batch in self._suspended)]
+
     def in_use(self) -> set[int]:
         """Return the variants of the batches that run or are suspended here: their weights must stay."""
-        return {batch.variant for batch in self.running} | {batch.variant for _, _, batch in self._suspended}
+        return {batch.variant for batch in self.held()}
 
     def slow_down(self, speed: float) -> None:
         """Go on at another speed, above 0."""
@@ -136,7 +146,7 @@ class Machine:
     def crash(self) -> list[Batch]:
         """Go down and return the batches that are lost with it."""
         self.settle()
-        lost = [*self.running, *(batch for _, _, batch in self._suspended)]
+        lost = self.held()
         self.running, self._suspended, self.up = [], [], False
         self._timer.cancel()
         if self.memory is not None:
@@ -167,6 +177,7 @@ class Machine:
             self.paid_s += passed_s
         if self.running:
             self.busy_s += passed_s
+            self.worked_until_s = now
             done_s = passed_s * self._rate()
             for batch in self.running:
                 batch.left_s -= done_s
@@ -196,5 +207,6 @@ class Machine:
         batch = min(self.running, key=lambda running: running.left_s)
         self.running.remove(batch)
         self.batches += 1
+        self.batched += len(batch.rows)
         self._schedule()
         self._finished(self, batch)

@@ -55,23 +55,27 @@ class RunRecord:
         item: row of the data set; -1 for noise or no data set.
         sent_s: when the client sent it.
         arrived_s: when it reached the frontend.
-        started_s: when its batch started.
-        finished_s: when its batch finished.
+        started_s: when the batch started that answered it: the first of several copies to end, and the last vote of an
+            ensemble. Of what runs at the end its batch so far, of what failed the batch that it was lost with.
+        finished_s: when that batch finished.
         delivered_s: when the client learnt the outcome.
         min_accuracy: of the spec, fraction.
         max_latency_s: of the spec, seconds.
         rewritten_min_accuracy: of the spec that it was served by.
         rewritten_max_latency_s: of the spec that it was served by.
         variant: chosen variant, -1 for none.
-        worker: that ran it, -1 for none.
-        batch_size: of the batch that it ran in, 0 for none.
+        worker: that ran that batch, -1 for none.
+        batch_size: of that batch, 0 for none.
         outcome: index into ``lifecycle.OUTCOMES``.
         price: dollars; 0 for what was not answered.
         busy_s: seconds each worker computed, shape (workers,).
         batches: number of finished batches of each worker, shape (workers,).
+        batched: number of queries in those batches, shape (workers,).
         paid_s: seconds each worker was kept, shape (workers,).
         cost_per_hour: dollars an hour of each worker, shape (workers,).
         power_w: watts of each worker while computing and while idle, shape (workers, 2).
+        copies: how often a query was in a finished batch that did not answer it: another copy was faster, more votes of
+            an ensemble were to come, or it had been given up.
         outages: in the order in which they began.
         notes: what is not as it was asked for, a line each.
     """
@@ -101,9 +105,11 @@ class RunRecord:
     price: NDArray[np.float64]
     busy_s: NDArray[np.float64]
     batches: NDArray[np.int64]
+    batched: NDArray[np.int64]
     paid_s: NDArray[np.float64]
     cost_per_hour: NDArray[np.float64]
     power_w: NDArray[np.float64]
+    copies: int = 0
     outages: tuple[Outage, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -27,9 +27,12 @@ class Upkeep:
         self._down_by[number].add(fault)
         if not machine.up:
             return
-        lost = self._released(place, machine.crash())
+        batches = machine.crash()
+        lost = self._released(place, batches)
         fleet.update_hosts()
         fleet.retry(lost)
+        for batch in batches:
+            fleet.ledger.lose(batch, machine)
         self._leave(place)
 
     def repair(self, number: int, fault: str) -> None:

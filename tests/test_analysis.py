@@ -50,6 +50,7 @@ def by_hand() -> RunRecord:
         price=np.where(answered, 0.25, 0.0),
         busy_s=np.array([4.0, 1.0]),
         batches=np.array([4, 1]),
+        batched=np.array([4, 1]),
         paid_s=np.array([10.0, 10.0]),
         cost_per_hour=np.array([3.6, 7.2]),
         power_w=np.array([[100.0, 10.0], [50.0, 0.0]]),
