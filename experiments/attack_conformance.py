@@ -80,7 +80,7 @@ def check_strategy(part: Strategy) -> None:
     name = type(part).__name__
     classes = 4
     try:
-        part.check_classes(classes)
+        part.check_victim((1, 4, 4), classes)
     except ValueError:
         classes = 2
     noted = []

@@ -6,21 +6,24 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from adversaries import Campaign
-from experiments.decode import DecodeError, Problem, named_field
+from experiments.decode import DecodeError, Problem
 from experiments.demand import mix_of
 from experiments.loads import resolved
 from experiments.scenario import Scenario, ZooChoice
 from policies import Given
 from sim import Arrivals, Cluster, Demand, DispatchSelection, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
+from sim.contracts import Misfit, fitting
 from workloads import Events
 from workloads.sessions import sessions_of
 from zoo import Zoo, load_table
+from zoo.training import check_takes
 
 Built = TypeVar("Built")
 
@@ -56,9 +59,7 @@ def build(scenario: Scenario) -> Experiment:
     workload = scenario.workload
     offered = _at(("workload", workload.source), lambda: workload.offered(scenario.seed, duration_s))
     requests = offered.requests
-    arrivals = _at(
-        ("workload", "users", "spec"), lambda: scenario.workload.users.queries(requests, served, scenario.seed)
-    )
+    arrivals = _at(("workload", "users"), lambda: scenario.workload.users.queries(requests, served, scenario.seed))
     users = scenario.workload.closed_loop
     budgets = sum(adversary.budget.queries for adversary in scenario.adversary.values())
     placements = _at(("policy", "placement"), lambda: _placements(scenario, served, arrivals, offered.whole))
@@ -66,7 +67,7 @@ def build(scenario: Scenario) -> Experiment:
     accounts = max(scenario.workload.users.accounts, int(arrivals.account.max(initial=0)) + 1)
     arrivals, sessions = sessions_of(requests, arrivals, scenario.workload.users, served, scenario.seed)
     cluster = _at(
-        ("network",) if scenario.network else ("fault",),
+        (),
         lambda: Cluster(
             served,
             scenario.cluster,
@@ -84,7 +85,8 @@ def build(scenario: Scenario) -> Experiment:
     for number in range(users.count):
         name = f"user/{number}"
         client = cluster.client(name, accounts + number, users.max_queries)
-        cluster.env.process(users.user(client, served, stream(scenario.seed, name)))
+        user = partial(users.user, client, served, stream(scenario.seed, name))
+        cluster.env.process(_at(("workload", "closed_loop"), user))
     for number, session in enumerate(sessions):
         client = cluster.client(f"session/{number}", session.account, len(session))
         cluster.outlast(client, session.user(client))
@@ -109,17 +111,24 @@ def build_zoo(scenario: Scenario) -> Zoo:
         DecodeError: if the zoo cannot be read, or does not fit the workers.
     """
     zoo = _at(("zoo", "table" if scenario.zoo.table else "family"), lambda: whole_zoo(scenario.zoo))
+    together = scenario.policy.placement == Given()
     for name, group in scenario.cluster.items():
         unknown = sorted(set(group.models) - set(zoo.models()))
         if unknown:
             known = ", ".join(zoo.models())
             raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
-        _at(("cluster", name), partial(placed, zoo, [group]), WorkerGroup)
-    served = scenario.policy.selection.extended(placed(zoo, scenario.cluster.values()))
+        _at(("cluster", name), partial(placed, zoo, [group], together=together), WorkerGroup)
+    served = scenario.policy.selection.extended(placed(zoo, scenario.cluster.values(), together=together))
     _at(("zoo", "table" if scenario.zoo.table else "family"), lambda: _check_profiles(served, _largest_batch(scenario)))
-    _at(("policy", "selection"), lambda: scenario.policy.selection.chooser(served), type(scenario.policy.selection))
+    selection = scenario.policy.selection
+    _at(("policy", "selection"), partial(selection.check_zoo, served), type(selection))
+    # Before a load asks for its capacity, so that a law that does not fit the zoo is blamed, and not the load.
+    _at(("workload", "users"), lambda: scenario.workload.users.sample_specs(served, scenario.seed, 1))
     for name, adversary in scenario.adversary.items():
         _at(("adversary", name), partial(adversary.check_zoo, served), type(adversary))
+        if adversary.extracts and served.answers is not None:
+            shape = served.answers.data.inputs.shape[1:]
+            _at(("clone", "architecture"), partial(check_takes, scenario.clone.architecture, shape))
     return served
 
 
@@ -140,20 +149,37 @@ def _check_profiles(served: Zoo, largest: int) -> None:
 
 
 def _placements(scenario: Scenario, zoo: Zoo, arrivals: Arrivals, whole: Events | None) -> list[tuple[int, ...]] | None:
-    """Ask the placement policy, for the demand that is to come; None where every worker hosts what it can."""
-    policy = scenario.policy
-    if policy.placement == Given() or not len(arrivals):
+    """Ask the placement policy, for the demand that is to come; None where every worker hosts what it can.
+
+    It plans for the workers that are always in service; those that scaling may add host what these do, in turn.
+    """
+    policy, groups = scenario.policy, list(scenario.cluster.values())
+    if policy.placement == Given():
         return None
+    lasting = [group.count if policy.scaling is None else group.min_count for group in groups]
     shelves = [
         Shelf(number, hosted_by(group, zoo), group.memory_bytes)
-        for number, group in enumerate(scenario.cluster.values())
-        for _ in range(group.most)
+        for number, group in enumerate(groups)
+        for _ in range(lasting[number])
     ]
-    rate_per_s = len(arrivals) / (scenario.run.duration_s or float(arrivals.sent_s[-1]) or 1.0)
-    wait_s = float(np.median(arrivals.max_latency_s)) * scenario.run.slo_scale
-    return policy.placement.place(
-        zoo, shelves, Demand(rate_per_s, mix_of(scenario, zoo, whole), wait_s, policy.batching.max_batch)
-    )
+    planned = iter(policy.placement.place(zoo, shelves, _demand(scenario, zoo, arrivals, whole)))
+    by_group = [list(islice(planned, count)) for count in lasting]
+    return [
+        hosted[worker % len(hosted)]
+        for group, hosted in zip(groups, by_group, strict=True)
+        for worker in range(group.most)
+    ]
+
+
+def _demand(scenario: Scenario, zoo: Zoo, arrivals: Arrivals, whole: Events | None) -> Demand:
+    """Return what a placement policy plans for."""
+    policy, n = scenario.policy, len(arrivals)
+    mix = mix_of(scenario, zoo, whole)
+    if not mix.any():
+        raise ValueError(f"{policy.placement.kind} plans for the users' specs, and no variant meets any of them")
+    until_s = scenario.run.duration_s or (float(arrivals.sent_s[-1]) if n else 0.0) or 1.0
+    wait_s = float(np.median(arrivals.max_latency_s)) * scenario.run.slo_scale if n else math.inf
+    return Demand(max(n, 1) / until_s, mix, wait_s, policy.batching.max_batch)
 
 
 def _operator(scenario: Scenario) -> Operator:
@@ -196,6 +222,6 @@ def _at(path: tuple[str, ...], make: Callable[[], Built], kind: type | None = No
     The path goes on to the field of ``kind`` that the message begins with.
     """
     try:
-        return make()
-    except ValueError as problem:
-        raise DecodeError([Problem((*path, *named_field(kind, str(problem))), str(problem))]) from None
+        return fitting(path, make, kind)
+    except Misfit as problem:
+        raise DecodeError([Problem(problem.place, str(problem))]) from None

@@ -17,7 +17,7 @@ import adversaries
 import policies
 import sim
 import workloads
-from sim.contracts import Part
+from sim.contracts import Part, named_field
 from zoo.text import visible
 
 Decoded = TypeVar("Decoded")
@@ -282,13 +282,6 @@ def _walk(root: type, location: tuple[Any, ...]) -> tuple[Path, Any]:
 def _bare(kind: Any) -> Any:
     """Return the type inside ``X | None``."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) in (types.UnionType, typing.Union) else kind
-
-
-def named_field(kind: Any, message: str) -> Path:
-    """Return the field of a dataclass that a message begins with, so that the path can point at it."""
-    word = message.split(" ", 1)[0]
-    fields = {"kind", *(field.name for field in dataclasses.fields(kind))} if dataclasses.is_dataclass(kind) else set()
-    return (word,) if word in fields else tuple(word.split(".")) if word.split(".")[0] in fields else ()
 
 
 def nearest(word: str, allowed: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop
 
 import numpy as np
 
@@ -66,39 +66,18 @@ class GreedyPlacement(Placement):
 class FlowPlacement(Placement):
     """Spread the demand over the workers as a flow of least cost, and host each variant where it flows (networkx).
 
-    Demand flows from every variant to the workers that can host it, through each worker's time; the cost of a variant
-    on a worker is the device time that a query takes there. Within memory, every variant first gets the worker that
-    most of it flows to, and then the others, the largest flows first.
+    Demand flows from every variant to the workers that can host it, through each worker's time, of which all have an
+    equal share, or as little more as the devices that variants are bound to ask for; the cost of a variant on a worker
+    is the device time that a query takes there. Within memory, every variant first gets the worker that most of it
+    flows to, and then the others, the largest flows first.
     """
 
     kind = "flow"
 
     def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
         """Return the variants of each worker."""
-        import networkx as nx  # noqa: PLC0415 -- only where this policy is used
-
-        seconds = _amortized_s(zoo, demand.max_batch)
-        # The flow is device time, in millionths of all that there is: equal shares for equal workers.
-        work = demand.mix * seconds
-        units = np.maximum(np.rint(work / work.sum() * SCALE).astype(int), 0)
-        graph = nx.DiGraph()
-        room = int(units.sum()) // len(shelves) + len(zoo)
-        graph.add_node("end", demand=int(units.sum()))
-        for worker in range(len(shelves)):
-            graph.add_edge(("worker", worker), "end", capacity=room, weight=0)
-        for variant, amount in enumerate(units.tolist()):
-            graph.add_node(("variant", variant), demand=-amount)
-            for worker, shelf in enumerate(shelves):
-                if variant in shelf.variants:
-                    # Whole milliseconds, and a little more on each next worker, so that flows keep together.
-                    cost = int(seconds[variant] * 1e6) * len(shelves) + (worker - variant) % len(shelves)
-                    graph.add_edge(("variant", variant), ("worker", worker), weight=cost)
-        flow = nx.min_cost_flow(graph)
         hosted: list[set[int]] = [set() for _ in shelves]
-        flows = {
-            variant: sorted(flow[("variant", variant)].items(), key=lambda entry: (-entry[1], entry[0][1]))
-            for variant in range(len(zoo))
-        }
+        flows = _cheapest_flows(shelves, demand.mix, _amortized_s(zoo, demand.max_batch))
         # A first copy of each where most of it flows, or anywhere with room; then the further ones where they fit.
         for variant in np.argsort(-demand.mix, kind="stable").tolist():
             wanted = [worker for (_, worker), amount in flows[variant] if amount]
@@ -169,6 +148,48 @@ class Replication(Placement):
         return _completed(zoo, shelves, [set(np.flatnonzero(row).tolist()) for row in copies], demand)
 
 
+Flows = dict[int, list[tuple[tuple[str, int], int]]]
+"""For every variant the workers that its demand flows to, as (("worker", number), amount), the largest first."""
+
+
+def _cheapest_flows(shelves: Sequence[Shelf], mix: Floats, seconds: Floats) -> Flows:
+    """Return how the demand for each variant flows to the workers at the least cost.
+
+    Args:
+        shelves: the workers.
+        mix: share of the demand for every variant, not all 0.
+        seconds: device time of a query of every variant.
+    """
+    import networkx as nx  # noqa: PLC0415 -- only where this policy is used
+
+    # The flow is device time, in millionths of all that there is: equal shares for equal workers.
+    work = mix * seconds
+    units = np.rint(work / work.sum() * SCALE).astype(int)
+    graph = nx.DiGraph()
+    total = int(units.sum())
+    graph.add_node("end", demand=total)
+    for variant, amount in enumerate(units.tolist()):
+        graph.add_node(("variant", variant), demand=-amount)
+        for worker, shelf in enumerate(shelves):
+            if variant in shelf.variants:
+                # Whole milliseconds, and a little more on each next worker, so that flows keep together.
+                cost = int(seconds[variant] * 1e6) * len(shelves) + (worker - variant) % len(shelves)
+                graph.add_edge(("variant", variant), ("worker", worker), weight=cost)
+    room = total // len(shelves) + len(work)
+    while True:
+        for worker in range(len(shelves)):
+            graph.add_edge(("worker", worker), "end", capacity=room, weight=0)
+        try:
+            flow = nx.min_cost_flow(graph)
+            break
+        except nx.NetworkXUnfeasible:  # some devices have more to do than others, whatever flows where
+            room += room // 10
+    return {
+        variant: sorted(flow[("variant", variant)].items(), key=lambda entry: (-entry[1], entry[0][1]))
+        for variant in range(len(work))
+    }
+
+
 def _amortized_s(zoo: Zoo, max_batch: int) -> Floats:
     """Return the device time of a query of every variant in a full batch."""
     return np.array([float(variant.latency.seconds(max_batch)[-1]) / max_batch for variant in zoo.variants])
@@ -215,20 +236,45 @@ def _next_copy(
 
 
 def _completed(zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], demand: Demand) -> Hosted:
-    """Give every variant that is asked for, or was offered, a place if there is room, and every worker something.
+    """Give every variant that a worker offers a place, and every worker something.
+
+    Where there is no room, copies of variants that others host as well give way, the least asked for first.
 
     Raises:
-        ValueError: if a variant that is asked for has no room anywhere.
+        ValueError: if a variant has no room anywhere.
     """
-    for variant in np.argsort(-demand.mix, kind="stable").tolist():
-        if any(variant in held for held in hosted):
+    by_demand = np.argsort(-demand.mix, kind="stable").tolist()
+    for variant in by_demand:
+        able = [worker for worker, shelf in enumerate(shelves) if variant in shelf.variants]
+        if not able or any(variant in held for held in hosted):
             continue
-        room: list[tuple[float, int]] = []
-        for worker, shelf in enumerate(shelves):
-            if _fits(zoo, shelf, hosted[worker], variant):
-                heappush(room, (sum(zoo.variants[other].memory_bytes for other in hosted[worker]), worker))
-        if room:
-            hosted[room[0][1]].add(variant)
-        elif demand.mix[variant] > 0:
+        spared = {worker: _spared(zoo, shelves, hosted, (worker, variant), by_demand) for worker in able}
+        room = [
+            (len(spared[w]), sum(zoo.variants[v].memory_bytes for v in hosted[w]), w)
+            for w in able
+            if spared[w] is not None
+        ]
+        if not room:
             raise ValueError(f"{zoo.variants[variant].name} fits on no worker beside what is placed; give more memory")
+        worker = min(room)[2]
+        hosted[worker].difference_update(spared[worker])
+        hosted[worker].add(variant)
+    for shelf, held in zip(shelves, hosted, strict=True):
+        if not held:
+            held.update([variant for variant in by_demand if _fits(zoo, shelf, held, variant)][:1])
     return [tuple(sorted(held)) for held in hosted]
+
+
+def _spared(
+    zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], wanted: tuple[int, int], by_demand: Sequence[int]
+) -> list[int] | None:
+    """Return the copies that a worker has to give up to make room for a variant; None if even that is not enough."""
+    worker, variant = wanted
+    kept, given_up = set(hosted[worker]), []
+    copies = [v for v in reversed(by_demand) if v in kept and sum(v in held for held in hosted) > 1]
+    while not _fits(zoo, shelves[worker], kept, variant):
+        if not copies:
+            return None
+        given_up.append(copies.pop(0))
+        kept.remove(given_up[-1])
+    return given_up

@@ -13,7 +13,7 @@ from simpy.events import Event, Process
 from sim.books import close_books
 from sim.client import Answer, Client, Spec
 from sim.clock import Simulation
-from sim.contracts import AdaptiveSelection, DispatchSelection, Waiting
+from sim.contracts import AdaptiveSelection, DispatchSelection, Misfit, Waiting
 from sim.crafted import CraftedItems
 from sim.faults import Fault, unleash
 from sim.fleet import Fleet
@@ -71,9 +71,8 @@ class Cluster:
         self.workers: list[tuple[str, WorkerGroup]] = [
             (f"{name}-{number}", group) for name, group in groups.items() for number in range(group.most)
         ]
+        self._check_dispatch(placements)
         self.placements = placements or [hosted_by(group, zoo) for _, group in self.workers]
-        if isinstance(operator.selection, DispatchSelection) and any(group.swapping for group in groups.values()):
-            raise ValueError(f"swapping does not go with {operator.selection.kind}, whose variants share their weights")
         if plain is None:
             alike = placements is None or not operator.routing.late_binding
             plain = (
@@ -114,6 +113,25 @@ class Cluster:
             unleash(self.fleet, faults or {}, seed)
             scale(self.fleet)
         self.env.feed(self.log.sent_s[: len(arrivals)], self._enter)
+
+    def _check_dispatch(self, placements: Sequence[Sequence[int]] | None) -> None:
+        """Raise ``Misfit`` where variants are chosen at dispatch and something else speaks of them before."""
+        kind = self.operator.selection.kind
+        if not isinstance(self.operator.selection, DispatchSelection):
+            return
+        for name, group in self.groups.items():
+            if group.swapping:
+                message = f"swapping does not go with {kind}, whose variants share their weights"
+                raise Misfit(("cluster", name), message)
+        if placements is not None:
+            raise Misfit(
+                ("policy", "placement"), f"placement does not go with {kind}, whose variants share their weights"
+            )
+        for name, defense in self.operator.defenses.items():
+            if defense.chooser(self.zoo):
+                raise Misfit(
+                    ("defense", name), f"kind {defense.kind!r} does not go with {kind}: both choose the variant"
+                )
 
     def _decide(self) -> None:
         """Decide the open-loop queries, as far as that can be done before they arrive."""

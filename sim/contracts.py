@@ -6,6 +6,7 @@ the path of a query is assembled from; per query only that function is called.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -20,6 +21,7 @@ Floats = NDArray[np.float64]
 Variants = NDArray[np.int64]
 Number = TypeVar("Number", float, Floats)
 Place = TypeVar("Place", bound="Loaded")
+Made = TypeVar("Made")
 
 Choose = Callable[[Floats, Floats, Floats], Variants]
 """(minimum accuracies, maximum latencies in seconds, uniforms in [0, 1)) → variants, -1 where none is feasible.
@@ -29,6 +31,43 @@ that a choice may use, so it is a pure function, and two selection policies are 
 
 Rewrite = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
 """(minimum accuracies, maximum latencies in seconds, rng) → the specs to serve by, all of one shape, (n,) or ()."""
+
+
+class Misfit(ValueError):  # noqa: N818 -- two parts that are right alone, and not together
+    """Say that a part of a scenario does not go with the rest of it, and which part.
+
+    Attributes:
+        place: path of the part, from the part of the scenario that was being made.
+    """
+
+    def __init__(self, place: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def fitting(place: tuple[str, ...], make: Callable[[], Made], part: type | None = None) -> Made:
+    """Make something, and give a ``ValueError`` the place of what does not fit.
+
+    Args:
+        place: path of what is made.
+        make: makes it.
+        part: class of what stands there: the place goes on to the field of it that the message begins with.
+
+    Raises:
+        Misfit: with the place; one that was raised inside keeps its own below it.
+    """
+    try:
+        return make()
+    except ValueError as problem:
+        inside = getattr(problem, "place", ()) or named_field(part, str(problem))
+        raise Misfit((*place, *inside), str(problem)) from None
+
+
+def named_field(part: type | None, message: str) -> tuple[str, ...]:
+    """Return the path to the field of a dataclass that a message begins with; empty if it begins with none."""
+    word = message.split(" ", 1)[0]
+    fields = {"kind", *(field.name for field in dataclasses.fields(part))} if dataclasses.is_dataclass(part) else set()
+    return tuple(word.split(".")) if word.split(".", 1)[0] in fields else ()
 
 
 class Part(ABC):
@@ -44,6 +83,13 @@ class Part(ABC):
 
 class Selection(Part):
     """Choose the variant that serves a query by its spec alone."""
+
+    def check_zoo(self, zoo: Zoo) -> None:
+        """Check that the policy can choose among the placed variants of a zoo, before the run.
+
+        Raises:
+            ValueError: saying what it needs.
+        """
 
     @abstractmethod
     def chooser(self, zoo: Zoo) -> Choose:

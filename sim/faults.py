@@ -6,11 +6,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.contracts import DispatchSelection, Part
+from sim.contracts import DispatchSelection, Part, fitting
 from sim.records import Outage
 from sim.streams import stream
 
@@ -257,11 +258,11 @@ def unleash(fleet: Fleet, faults: dict[str, Fault], seed: int) -> None:
     """Start the faults of a run, each target of each with a random stream of its own.
 
     Raises:
-        ValueError: if a fault names something that is not there.
+        Misfit: if a fault names something that is not there.
     """
     for name, fault in faults.items():
         fleet.perpetual |= fault.mtbf_s is not None
-        for target in fault.targets(fleet):
+        for target in fitting(("fault", name), partial(fault.targets, fleet), type(fault)):
             fleet.env.process(_strike(fleet, name, fault, target, stream(seed, f"fault/{name}/{target}")))
 
 

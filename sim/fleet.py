@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.contracts import AdaptiveSelection, Candidate, Pilot, Waiting
+from sim.contracts import AdaptiveSelection, Candidate, Pilot, Waiting, fitting
 from sim.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
 from sim.frontends import Frontend, Frontends
 from sim.hedging import Hedging
@@ -19,7 +19,7 @@ from sim.ledger import Ledger
 from sim.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, TRAVELLING
 from sim.log import cells
 from sim.machine import Batch, Machine
-from sim.network import Topology
+from sim.network import Network, Topology
 from sim.records import Outage
 from sim.upkeep import Upkeep
 from sim.view import FleetView
@@ -74,7 +74,8 @@ class Fleet:
         self._region: Sequence[int] = ()
         if cluster.network is not None:
             names = [name for name, _ in cluster.workers]
-            self.topology = Topology(cluster.network, names, self.operator.frontends)
+            network = cluster.network
+            self.topology = fitting(("network",), lambda: Topology(network, names, self.operator.frontends), Network)
             accounts = int(self.ledger.account.max(initial=0)) + 1
             self._region = cells(self.topology.regions_of(accounts, cluster.seed))
         self.frontends = Frontends(self)

@@ -89,8 +89,13 @@ class WorkerGroup:
         return variant.device == self.device and (not self.models or variant.model in self.models)
 
 
-def placed(zoo: Zoo, groups: Iterable[WorkerGroup]) -> Zoo:
+def placed(zoo: Zoo, groups: Iterable[WorkerGroup], *, together: bool = True) -> Zoo:
     """Return the zoo of the variants that some worker group hosts.
+
+    Args:
+        zoo: all variants.
+        groups: of workers.
+        together: whether each worker is to hold all that its group hosts; otherwise each single one has to fit.
 
     Raises:
         ValueError: if a group hosts nothing, or cannot hold its variants in memory.
@@ -103,7 +108,7 @@ def placed(zoo: Zoo, groups: Iterable[WorkerGroup]) -> Zoo:
             devices = ", ".join(sorted({variant.device for variant in zoo.variants}))
             raise ValueError(f"device {group.device!r} serves no variant of zoo {zoo.name}; it has {devices}")
         largest_gib = max((variant.memory_bytes for variant in hosted), default=0.0) / GIBIBYTE
-        if group.swapping is not None and largest_gib <= group.memory_gib:
+        if (group.swapping is not None or not together) and largest_gib <= group.memory_gib:
             continue
         if needed_gib > group.memory_gib:
             raise ValueError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from sim import Answer, BudgetExhausted, Client, Spec
+from sim.contracts import fitting
 from workloads.items import ItemLaw, UniformItems
 from workloads.specs import SpecLaw, UniformFeasible
 from zoo import Zoo
@@ -71,10 +72,16 @@ class ClosedLoop:
             client: sends the queries.
             zoo: the placed variants, which specs and items are drawn for.
             rng: the user's own stream.
+
+        Raises:
+            Misfit: at once, and not in the run, if no placed variant meets a spec, or the data set has no such item.
         """
-        accuracy, latency_s = self.spec.draw(zoo, rng, self.max_queries)
-        items = self.items.draw(zoo, rng, self.max_queries).tolist()
-        wishes = zip(items, accuracy.tolist(), latency_s.tolist(), strict=True)
+        accuracy, latency_s = fitting(("spec",), lambda: self.spec.draw(zoo, rng, self.max_queries))
+        items = fitting(("items",), lambda: self.items.draw(zoo, rng, self.max_queries)).tolist()
+        return self._asking(client, zip(items, accuracy.tolist(), latency_s.tolist(), strict=True), rng)
+
+    def _asking(self, client: Client, wishes: Iterator[tuple[int, float, float]], rng: np.random.Generator) -> Process:
+        """Think, ask and pause until the budget or the run ends."""
         try:
             while True:
                 for _ in range(rng.geometric(1 / self.session_queries)):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim import Arrivals, stream
+from sim.contracts import fitting
 from workloads.items import ItemLaw, UniformItems
 from workloads.specs import SpecLaw, UniformFeasible, mixed
 from workloads.traces import Events
@@ -123,12 +125,17 @@ class Users:
             zoo: the placed variants.
             seed: of the run.
             source: added to the names of the streams, for queries beside the open-loop ones.
+
+        Raises:
+            Misfit: if no placed variant meets a spec, or the data set has no such item.
         """
         n = len(accounts)
         which = self.class_of(int(accounts.max(initial=0)) + 1, seed)[accounts]
         specs, items = stream(seed, f"specs{source}"), stream(seed, f"items{source}")
-        spec = mixed([part.spec.draw(zoo, specs, n) for part in self._classes()], which)
-        drawn = [part.items.draw(zoo, items, n) for part in self._classes()]
+        spec = mixed(
+            [fitting((*at, "spec"), partial(part.spec.draw, zoo, specs, n)) for at, part in self._places()], which
+        )
+        drawn = [fitting((*at, "items"), partial(part.items.draw, zoo, items, n)) for at, part in self._places()]
         return spec, drawn[0] if len(drawn) == 1 else np.stack(drawn)[which, np.arange(n)]
 
     def sample_specs(
@@ -147,4 +154,11 @@ class Users:
         return self.wishes(drawn.astype(np.int32), zoo, seed, "/capacity")[0]
 
     def _classes(self) -> list[UserClass]:
-        return list(self.classes.values()) or [UserClass(spec=self.spec, items=self.items)]
+        return [part for _, part in self._places()]
+
+    def _places(self) -> list[tuple[tuple[str, ...], UserClass]]:
+        """Return the classes, each with its path; where there are none, one of all accounts."""
+        named: list[tuple[tuple[str, ...], UserClass]] = [
+            (("classes", name), part) for name, part in self.classes.items()
+        ]
+        return named or [((), UserClass(spec=self.spec, items=self.items))]

@@ -91,23 +91,25 @@ POISONED = Family(
 )
 
 FAMILIES = {family.name: family for family in (DIGITS, FASHION, HARDENED, POISONED)}
-BLOBS = "blobs"
-NAMES = (*FAMILIES, BLOBS)
+BLOBS = {"blobs": 3, "two-blobs": 2}
+"""Classes of each."""
+
+NAMES = (*FAMILIES, *BLOBS)
 """What a scenario's ``zoo.family`` may say."""
 
 
 @cache
 def builtin_zoo(name: str, cache: Path | None = None, data: Path | None = None) -> Zoo:
-    """Return a built-in family as a zoo, once in a process: ``blobs``, or one of ``FAMILIES``; see ``family_zoo``."""
-    return blobs_zoo() if name == BLOBS else family_zoo(FAMILIES[name], cache, data)
+    """Return a built-in family as a zoo, once in a process: one of ``BLOBS`` or ``FAMILIES``; see ``family_zoo``."""
+    return blobs_zoo(BLOBS[name]) if name in BLOBS else family_zoo(FAMILIES[name], cache, data)
 
 
-FEATURES, CLASSES, SPREAD = 8, 3, 1.2
+FEATURES, SPREAD = 8, 1.2
 BLOB_ITEMS = 3000
 
 
 @cache
-def blobs_zoo(classes: int = CLASSES) -> Zoo:
+def blobs_zoo(classes: int = BLOBS["blobs"]) -> Zoo:
     """Return a zoo of four linear models whose answers are the Bayes posteriors, known in closed form.
 
     The classes are Gaussian with unit covariance around known means in eight features. A model that sees the first k
@@ -115,13 +117,14 @@ def blobs_zoo(classes: int = CLASSES) -> Zoo:
     one that sees all is the best that there can be, and any learned copy can be compared with the truth.
     """
     rng = np.random.default_rng(0)
+    name = next(name for name, count in BLOBS.items() if count == classes)
     means = SPREAD * rng.standard_normal((classes, FEATURES)) / np.sqrt(2)
     labels = rng.integers(classes, size=BLOB_ITEMS)
     items = (means[labels] + rng.standard_normal((BLOB_ITEMS, FEATURES))).astype(np.float32)
     pool = np.arange(1000, 2000)
     foreign = np.concatenate([blends(items[pool], rng), 8 * textures((1000, FEATURES), rng) - 4])
     data = DataSet(
-        BLOBS,
+        name,
         np.concatenate([items, foreign]),
         np.concatenate([labels, np.full(len(foreign), -1)]),
         np.arange(1000),
@@ -137,4 +140,4 @@ def blobs_zoo(classes: int = CLASSES) -> Zoo:
         Variant(model, "gpu", answers.accuracy(row), 64 * MEBIBYTE, affine_law(PSML_LATENCIES_S[3 * row], 0.8))
         for row, model in enumerate(answers.models)
     )
-    return Zoo(BLOBS, variants, answers)
+    return Zoo(name, variants, answers)

@@ -24,6 +24,23 @@ def check_architecture(name: str) -> None:
         )
 
 
+def check_takes(name: str, shape: tuple[int, ...]) -> None:
+    """Check that an architecture takes items of a shape.
+
+    Raises:
+        ValueError: if it takes images and they are none, or too small for it.
+    """
+    if not name.startswith("cnn"):
+        return
+    if len(shape) != 3:
+        raise ValueError(
+            f"{name!r} takes images; the items have {' x '.join(map(str, shape))} features: use linear or mlp"
+        )
+    halvings = int(name.partition("x")[2] or 1)
+    if min(shape[1:]) < 2**halvings:
+        raise ValueError(f"{name!r} halves images {halvings} times, which leaves nothing of {shape[1]}x{shape[2]}")
+
+
 @dataclass(frozen=True)
 class Standard:
     """Train on the items as they are."""

@@ -13,7 +13,8 @@ from adversaries.asking import Oracle
 from adversaries.cloning import CloneRecipe
 from adversaries.contract import Process
 from adversaries.extraction.strategies import Strategy
-from sim.contracts import Part
+from sim.contracts import Part, fitting
+from zoo.training import check_architecture, check_takes
 
 Floats = NDArray[np.float32]
 
@@ -43,6 +44,9 @@ class Choice(Part):
     @abstractmethod
     def choose(self, now: Round, count: int) -> NDArray[np.int64]:
         """Return positions of ``count`` of the items that have not been asked, shape (count,), without repeats."""
+
+    def check_items(self, shape: tuple[int, ...]) -> None:
+        """Raise ``ValueError`` if the choice cannot be made among items of a shape."""
 
 
 def _entropy(probabilities: Floats) -> NDArray[np.float64]:
@@ -163,6 +167,16 @@ class LeastPrivacyCost(Choice):
     architecture: str = "linear"
     epochs: int = 20
 
+    def __post_init__(self) -> None:
+        check_architecture(self.architecture)
+        for name, least in (("voters", 2), ("epochs", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+    def check_items(self, shape: tuple[int, ...]) -> None:
+        """Raise ``ValueError`` if the architecture does not take such items."""
+        fitting(("architecture",), lambda: check_takes(self.architecture, shape))
+
     def choose(self, now: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
         from adversaries.learning import supervised  # noqa: PLC0415 -- torch only where clones are trained
@@ -209,6 +223,11 @@ class Active(Strategy):
             raise ValueError(f"candidates must be at least 0, not {self.candidates}")
         if not 0 <= self.train_s_per_answer < np.inf:
             raise ValueError(f"train_s_per_answer must be at least 0 and finite, not {self.train_s_per_answer}")
+
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+        """Raise ``ValueError`` if the clones do not take such items."""
+        fitting(("recipe", "architecture"), lambda: check_takes(self.recipe.architecture, shape))
+        fitting(("choice",), lambda: self.choice.check_items(shape))
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""

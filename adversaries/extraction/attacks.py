@@ -15,6 +15,7 @@ from adversaries.holdings import Holdings, Source
 from adversaries.manners import Retry
 from adversaries.search import Grid, MostAccurateFirst, Search, feasible
 from sim import BudgetExhausted, Client, Spec
+from sim.contracts import fitting
 from zoo import Zoo
 
 
@@ -51,7 +52,8 @@ class ExtractionAttack(Adversary):
             raise ValueError(
                 f"strategy {self.strategy.kind!r} makes its own items; {zoo.name} has no networks for them"
             )
-        self.strategy.check_classes(zoo.answers.data.classes)
+        data = zoo.answers.data
+        fitting(("strategy",), lambda: self.strategy.check_victim(data.inputs.shape[1:], data.classes))
 
     def extract(
         self, client: Client, spec: Spec, notes: Notes, holdings: Holdings, rng: np.random.Generator

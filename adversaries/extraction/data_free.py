@@ -11,6 +11,8 @@ import numpy as np
 from adversaries.asking import Oracle
 from adversaries.contract import Process
 from adversaries.extraction.strategies import Strategy
+from sim.contracts import fitting
+from zoo.training import check_architecture, check_takes
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class _DataFree(Strategy):
     train_s_per_step: float = 0.001
 
     def __post_init__(self) -> None:
+        check_architecture(self.architecture)
         if self.batch < 2:
             raise ValueError(f"batch must be at least 2, not {self.batch}")
         for name in ("student_rate", "generator_rate"):
@@ -41,6 +44,10 @@ class _DataFree(Strategy):
                 raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
         if not 0 <= self.train_s_per_step < np.inf:
             raise ValueError(f"train_s_per_step must be at least 0 and finite, not {self.train_s_per_step}")
+
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+        """Raise ``ValueError`` if the students do not take such items."""
+        fitting(("architecture",), lambda: check_takes(self.architecture, shape))
 
 
 @dataclass(frozen=True)

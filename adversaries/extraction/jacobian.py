@@ -13,6 +13,8 @@ from adversaries.cloning import CloneRecipe
 from adversaries.contract import Process
 from adversaries.extraction.strategies import Strategy
 from sim import Answer
+from sim.contracts import fitting
+from zoo.training import check_takes
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class JacobianAugmentation(Strategy):
             raise ValueError(f"reservoir_after must be at least 0, not {self.reservoir_after}")
         if not 0 <= self.train_s_per_answer < np.inf:
             raise ValueError(f"train_s_per_answer must be at least 0 and finite, not {self.train_s_per_answer}")
+
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+        """Raise ``ValueError`` if the clones do not take such items."""
+        fitting(("recipe", "architecture"), lambda: check_takes(self.recipe.architecture, shape))
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""

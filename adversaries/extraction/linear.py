@@ -95,8 +95,8 @@ class LineSearch(Strategy):
         if not 0 < self.precision < self.step < np.inf:
             raise ValueError(f"precision must be above 0 and below step, not {self.precision} with {self.step}")
 
-    def check_classes(self, classes: int) -> None:
-        """Raise ``ValueError`` unless there are two."""
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+        """Raise ``ValueError`` unless there are two classes."""
         if classes != 2:
             raise ValueError(f"strategy 'line-search' needs a victim of two classes, not {classes}")
 

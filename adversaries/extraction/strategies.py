@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from adversaries.asking import Oracle
 from adversaries.contract import Process
-from sim.contracts import Part
+from sim.contracts import Part, fitting
+from zoo.training import check_architecture, check_takes
 
 
 class Strategy(Part):
@@ -19,8 +20,16 @@ class Strategy(Part):
 
     crafts: ClassVar[bool] = False
 
-    def check_classes(self, classes: int) -> None:
-        """Raise ``ValueError`` if the strategy cannot learn a victim of so many classes."""
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:
+        """Check that the strategy can learn a victim, before the run.
+
+        Args:
+            shape: of an item.
+            classes: of an answer.
+
+        Raises:
+            ValueError: saying what it needs; the message begins with the parameter that is wrong.
+        """
 
     @abstractmethod
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
@@ -78,12 +87,17 @@ class KnockoffAdaptive(Strategy):
     rate: float = 1.0
 
     def __post_init__(self) -> None:
+        check_architecture(self.architecture)
         if self.kinds < 2:
             raise ValueError(f"kinds must be at least 2, not {self.kinds}")
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1, not {self.batch}")
         if not 0 < self.rate < np.inf:
             raise ValueError(f"rate must be above 0 and finite, not {self.rate}")
+
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+        """Raise ``ValueError`` if the architecture does not take such items."""
+        fitting(("architecture",), lambda: check_takes(self.architecture, shape))
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""

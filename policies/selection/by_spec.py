@@ -62,16 +62,17 @@ class StaticVariant(Selection):
     kind = "static"
     model: str
 
-    def chooser(self, zoo: Zoo) -> Choose:
-        """Return the choice over the variants of a zoo.
-
-        Raises:
-            ValueError: if no placed variant is of that model.
-        """
+    def check_zoo(self, zoo: Zoo) -> None:
+        """Raise ``ValueError`` if no placed variant is of that model."""
         if self.model not in zoo.models():
             raise ValueError(f"model must be one of {', '.join(zoo.models())}, not {self.model!r}")
+
+    def chooser(self, zoo: Zoo) -> Choose:
+        """Return the choice over the variants of a zoo; nothing is feasible where none is of that model."""
         by_latency = np.argsort(zoo.latencies_s, kind="stable")
-        return first_feasible(zoo.feasible, np.array([v for v in by_latency if zoo.variants[v].model == self.model]))
+        return first_feasible(
+            zoo.feasible, np.array([v for v in by_latency if zoo.variants[v].model == self.model], int)
+        )
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ def first_feasible(sets: FeasibleSets, preference: Variants) -> Choose:
     Variants that are not in the order are never chosen.
     """
     ordered = sets.mask[:, preference]
-    best = np.where(ordered.any(axis=1), preference[ordered.argmax(axis=1)], -1)
+    best = np.full(len(ordered), -1)
+    some = ordered.any(axis=1)
+    if some.any():
+        best[some] = preference[ordered[some].argmax(axis=1)]
 
     def choose(min_accuracy: Floats, max_latency_s: Floats, uniform: Floats) -> Variants:  # noqa: ARG001
         return best[sets.cell(min_accuracy, max_latency_s)]
