@@ -248,16 +248,16 @@ def _completed(zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], d
         able = [worker for worker, shelf in enumerate(shelves) if variant in shelf.variants]
         if not able or any(variant in held for held in hosted):
             continue
-        spared = {worker: _spared(zoo, shelves, hosted, (worker, variant), by_demand) for worker in able}
-        room = [
-            (len(spared[w]), sum(zoo.variants[v].memory_bytes for v in hosted[w]), w)
-            for w in able
-            if spared[w] is not None
-        ]
+        room: list[tuple[int, float, int, list[int]]] = []
+        for worker in able:
+            spared = _spared(zoo, shelves, hosted, (worker, variant), by_demand)
+            if spared is not None:
+                used = sum(zoo.variants[other].memory_bytes for other in hosted[worker])
+                room.append((len(spared), used, worker, spared))
         if not room:
             raise ValueError(f"{zoo.variants[variant].name} fits on no worker beside what is placed; give more memory")
-        worker = min(room)[2]
-        hosted[worker].difference_update(spared[worker])
+        _, _, worker, spared = min(room)
+        hosted[worker].difference_update(spared)
         hosted[worker].add(variant)
     for shelf, held in zip(shelves, hosted, strict=True):
         if not held:
@@ -270,7 +270,7 @@ def _spared(
 ) -> list[int] | None:
     """Return the copies that a worker has to give up to make room for a variant; None if even that is not enough."""
     worker, variant = wanted
-    kept, given_up = set(hosted[worker]), []
+    kept, given_up = set(hosted[worker]), list[int]()
     copies = [v for v in reversed(by_demand) if v in kept and sum(v in held for held in hosted) > 1]
     while not _fits(zoo, shelves[worker], kept, variant):
         if not copies:

@@ -122,16 +122,14 @@ class Cluster:
         for name, group in self.groups.items():
             if group.swapping:
                 message = f"swapping does not go with {kind}, whose variants share their weights"
-                raise Misfit(("cluster", name), message)
+                raise Misfit(("cluster", name, "swapping"), message)
         if placements is not None:
-            raise Misfit(
-                ("policy", "placement"), f"placement does not go with {kind}, whose variants share their weights"
-            )
+            message = f"placement does not go with {kind}, whose variants share their weights"
+            raise Misfit(("policy", "placement"), message)
         for name, defense in self.operator.defenses.items():
             if defense.chooser(self.zoo):
-                raise Misfit(
-                    ("defense", name), f"kind {defense.kind!r} does not go with {kind}: both choose the variant"
-                )
+                message = f"kind {defense.kind!r} does not go with {kind}: both choose the variant"
+                raise Misfit(("defense", name, "kind"), message)
 
     def _decide(self) -> None:
         """Decide the open-loop queries, as far as that can be done before they arrive."""

@@ -33,9 +33,8 @@ def check_takes(name: str, shape: tuple[int, ...]) -> None:
     if not name.startswith("cnn"):
         return
     if len(shape) != 3:
-        raise ValueError(
-            f"{name!r} takes images; the items have {' x '.join(map(str, shape))} features: use linear or mlp"
-        )
+        found = " x ".join(map(str, shape))
+        raise ValueError(f"{name!r} takes images, and the items have {found} features; allowed: linear, mlp")
     halvings = int(name.partition("x")[2] or 1)
     if min(shape[1:]) < 2**halvings:
         raise ValueError(f"{name!r} halves images {halvings} times, which leaves nothing of {shape[1]}x{shape[2]}")

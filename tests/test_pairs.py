@@ -1,0 +1,169 @@
+"""Parts together: each pair of kinds works, or is refused in one line before the run."""
+
+import numpy as np
+import pytest
+
+from experiments import load
+from experiments.building import build
+from experiments.decode import DecodeError
+from experiments.running import run
+from policies import FlowPlacement, GreedyPlacement, Replication
+from sim import OUTCOMES, Demand, Shelf
+from zoo import Variant, Zoo, affine_law
+
+PLACING = ["greedy", "flow", "replication"]
+EXTRACTION = {"kind": "naive-extraction", "budget": {"queries": 10}}
+STATIC = {"kind": "static", "model": "mlp4"}
+BLOBS = {"zoo": {"family": "blobs"}, "cluster": {"gpu": {"device": "gpu"}}, "clone.architecture": "linear"}
+
+
+def short(name, **overrides):
+    return load(name, {"run.duration_s": 1.0, "run.warmup_s": 0.0, **overrides})
+
+
+# --- placement --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PLACING)
+@pytest.mark.parametrize("more", [{}, {"cluster.gpu.max_count": 6}, {"policy.scaling": "target-utilization"}])
+def test_a_placement_serves_groups_of_several_devices_that_may_grow(kind, more):
+    record = run(short("quickstart", **{"policy.placement": kind, "policy.routing": "jsq", **more})).record
+    assert (record.worker[record.outcome == 0] >= 0).all()
+    assert len(set(record.variant[record.outcome == 0])) == len(record.zoo)
+
+
+@pytest.mark.parametrize("kind", PLACING)
+def test_scarce_memory_is_what_placement_is_for(kind):
+    """Six variants of 64 MiB on GPUs that hold four of them, and three on CPUs that hold two."""
+    tight = {"policy.placement": kind, "cluster.gpu.memory_gib": 0.26, "cluster.cpu.memory_gib": 0.13}
+    built = build(short("quickstart", **tight)).cluster
+    assert max(map(len, built.placements[:4])) <= 4
+    assert max(map(len, built.placements[4:])) <= 2
+    assert set().union(*built.placements) == set(range(len(built.zoo)))
+    run(short("quickstart", **tight))
+
+
+def test_workers_that_scaling_adds_host_what_those_do_that_stay():
+    scaled = {"cluster.gpu": {"device": "gpu", "count": 4, "min_count": 2, "max_count": 7, "memory_gib": 0.26}}
+    built = build(
+        short("quickstart", **{"policy.placement": "greedy", "policy.scaling": "scheduled", **scaled})
+    ).cluster
+    gpus = [worker for worker, (name, _) in enumerate(built.workers) if name.startswith("gpu")]
+    hosted = [built.placements[worker] for worker in gpus]
+    assert set(hosted[0] + hosted[1]) == {v for v, variant in enumerate(built.zoo.variants) if variant.device == "gpu"}
+    assert hosted == [hosted[number % 2] for number in range(7)]
+
+
+MIB = 2.0**20
+EQUAL = Zoo("equal", tuple(Variant(f"m{i}", "gpu", 0.6 + i / 10, 100 * MIB, affine_law(0.01, 0.8)) for i in range(3)))
+
+
+@pytest.mark.parametrize(
+    "policy", [GreedyPlacement(200), FlowPlacement(), Replication()], ids=lambda policy: policy.kind
+)
+def test_copies_give_way_to_what_is_nowhere(policy):
+    """Nearly all ask for one model, which could fill both workers: the two others have a place each all the same."""
+    shelves = [Shelf(0, (0, 1, 2), 200 * MIB)] * 2
+    hosted = policy.place(EQUAL, shelves, Demand(500.0, np.array([1.0, 0.0, 0.0]), 0.02, 1))
+    assert set().union(*hosted) == {0, 1, 2}
+    assert max(map(len, hosted)) <= 2
+
+
+@pytest.mark.parametrize(
+    "policy", [GreedyPlacement(200), FlowPlacement(), Replication()], ids=lambda policy: policy.kind
+)
+def test_no_worker_stays_empty(policy):
+    """Four workers, and demand that one could serve."""
+    shelves = [Shelf(0, (0, 1, 2), 300 * MIB)] * 4
+    hosted = policy.place(EQUAL, shelves, Demand(0.1, np.array([1.0, 0.0, 0.0]), 10.0, 1))
+    assert all(hosted)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "message"),
+    [
+        (
+            BLOBS | {"adversary": {"thief": EXTRACTION | {"strategy": "jacobian"}}},
+            "adversary.thief.strategy.recipe.architecture",
+            "'cnn8x2' takes images, and the items have 8 features",
+        ),
+        (
+            BLOBS | {"adversary": {"thief": EXTRACTION | {"strategy": "knockoff-adaptive"}}},
+            "adversary.thief.strategy.architecture",
+            "'cnn8x2' takes images",
+        ),
+        (
+            BLOBS | {"adversary": {"thief": EXTRACTION | {"strategy": "active"}}},
+            "adversary.thief.strategy.recipe.architecture",
+            "'cnn8x2' takes images",
+        ),
+        (
+            BLOBS | {"adversary": {"thief": EXTRACTION}, "clone.architecture": "cnn16"},
+            "clone.architecture",
+            "'cnn16' takes images",
+        ),
+        ({"clone.architecture": "cnn8x4"}, "clone.architecture", "'cnn8x4' halves images 4 times"),
+        (
+            {"workload.closed_loop": {"count": 1, "spec": {"kind": "fixed", "min_accuracy": 1.0}}},
+            "workload.closed_loop.spec",
+            "no placed variant has accuracy >= 1",
+        ),
+        (
+            {"workload.closed_loop": {"count": 1, "items": {"kind": "of-labels", "labels": [77]}}},
+            "workload.closed_loop.items",
+            "no item of the pool has a label in [77]",
+        ),
+        ({"workload.users.spec": {"kind": "fixed", "min_accuracy": 1.0}}, "workload.users.spec", "no placed variant"),
+        (
+            {"workload.users.classes": {"a": {}, "b": {"items": {"kind": "of-labels", "labels": [77]}}}},
+            "workload.users.classes.b.items",
+            "no item of the pool",
+        ),
+        ({"policy.selection": {"kind": "static", "model": "x"}}, "policy.selection.model", "model must be one of mlp4"),
+        ({"policy.selection": "slackfit", "policy.placement": "flow"}, "policy.placement", "placement does not go"),
+        (
+            {"policy.selection": "slackfit", "cluster.gpu.swapping": {}},
+            "cluster.gpu.swapping",
+            "swapping does not go with slackfit",
+        ),
+        (
+            {"policy.selection": "slackfit", "defense": {"d": {"kind": "exponential"}}},
+            "defense.d.kind",
+            "kind 'exponential' does not go with slackfit: both choose the variant",
+        ),
+        ({"fault": {"f": {"kind": "crash", "at_s": [0.1], "workers": ["x"]}}}, "fault.f.workers", "workers must be of"),
+        (
+            {"network": {"links": [{"between": ["a", "b"]}], "regions": {"a": 1.0}}},
+            "network.links",
+            "links must reach frontend-0",
+        ),
+        (
+            {"policy.selection": STATIC, "workload.users.spec": {"kind": "fixed", "min_accuracy": 0.9}},
+            "workload.load",
+            "load is a share of the capacity for the users' specs, and no variant meets any of them",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused_in_one_line_with_its_place(overrides, path, message):
+    with pytest.raises(DecodeError) as refused:
+        build(short("quickstart", **overrides))
+    assert str(refused.value).startswith(f"{path}: ")
+    assert message in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_static_choice_whose_model_is_withdrawn_is_infeasible_meanwhile():
+    away = {"fault": {"away": {"kind": "model-withdrawal", "at_s": [0.3], "for_s": 0.4, "models": ["mlp16"]}}}
+    chosen = {
+        "policy.selection": {"kind": "static", "model": "mlp16"},
+        "workload": {"arrivals": {"kind": "deterministic", "rate": 100.0}, "users": {"spec": {"kind": "fixed"}}},
+        "defense": {},
+        "adversary": {},
+    }
+    record = run(short("quickstart", **chosen, **away)).record
+    gone = (record.sent_s >= 0.3) & (record.sent_s < 0.7)
+    assert [OUTCOMES[code] for code in np.unique(record.outcome[gone])] == ["infeasible"]
+    assert set(record.variant[~gone]) == {[v.model for v in record.zoo.variants].index("mlp16")}
