@@ -37,6 +37,7 @@ class _Bounded(io.RawIOBase):
     def __init__(self, file: io.FileIO, path: Path | str, max_bytes: int) -> None:
         super().__init__()
         self._file, self._path, self._max_bytes = file, path, max_bytes
+        self._size = os.fstat(file.fileno()).st_size
 
     def readable(self) -> bool:
         return True
@@ -51,6 +52,8 @@ class _Bounded(io.RawIOBase):
         count = self._file.readinto(buffer)
         if count and self._file.tell() > self._max_bytes:
             raise FileProblem(self._path, _too_large(self._max_bytes))
+        if not count and len(buffer) and self._file.tell() < self._size:
+            raise FileProblem(self._path, "cannot be read (it became shorter meanwhile); expected a file at rest")
         return count
 
     def fileno(self) -> int:

@@ -46,7 +46,10 @@ def rows(source: Source, header: Sequence[str] | None) -> Iterator[tuple[int, li
 
 def header_of(line: str) -> tuple[str, ...]:
     """Return the names of the columns on a header line, without quotes and blanks around them."""
-    cells = line.split(",") if '"' not in line else next(csv.reader([line]))
+    try:
+        cells = line.split(",") if '"' not in line else next(csv.reader([line]))
+    except csv.Error:  # a cell longer than any name
+        cells = [line]
     return tuple(cell.strip() for cell in cells)
 
 

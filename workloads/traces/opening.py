@@ -1,28 +1,43 @@
-"""Open trace files as they are: plain, gzip, bz2, xz, zip or tar, within a limit, with errors that name the row."""
+"""Open trace files as lines of text, or archives as their files, within limits, with errors that name the row."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
-MAX_BYTES = 8 * 2**30
-"""Most bytes that one file may unpack to; beyond that it is taken for a decompression bomb."""
+from workloads.traces.packing import (
+    BROKEN,
+    MAX_BYTES,
+    MAX_LINE_BYTES,
+    TraceError,
+    packing_of,
+    printable,
+    reason,
+    unpack,
+)
+from zoo.files import FileProblem, shown_bytes
 
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, UnicodeDecodeError)
+__all__ = ["MAX_BYTES", "MAX_ROWS", "Complaints", "Source", "TraceError", "is_archive", "members", "open_source"]
 
+MAX_ROWS = 50_000_000
+"""Most requests that a trace may hold: their columns and those of a run over them take about 5 GB."""
 
-class TraceError(ValueError):
-    """Say in one line what is wrong in a trace file: file, row, column, the value found and what is expected."""
+MORE_ROWS = "max_rows or --max-rows allows more"
+HEAD_BYTES = 2**20
+"""As much of a file is looked at to tell its format."""
+
+MAX_MEMBERS = 20_000
+"""Most entries of a folder or an archive."""
+
+MAX_HELD_BYTES = 2**30
+"""Most bytes of an archive's files that are held at once."""
 
 
 @dataclass
@@ -45,8 +60,8 @@ class Complaints:
     unsorted: int = 0
     first: str = ""
 
-    def bad(self, row: int, message: str) -> None:
-        """Complain about a row (numbered from 1 in the file).
+    def bad(self, row: int, message: str, *, rows: int = 1) -> None:
+        """Complain about a row (numbered from 1 in the file), or about several lines that begin with it.
 
         Raises:
             TraceError: unless bad rows are skipped.
@@ -54,7 +69,7 @@ class Complaints:
         text = f"{self.name}:{row}: {message}"
         if not self.skip:
             raise TraceError(text)
-        self.skipped += 1
+        self.skipped += rows
         self.first = self.first or text
 
     def early(self, row: int, time: float) -> None:
@@ -79,11 +94,13 @@ class Source:
         name: of the file, as messages show it.
         open: opens the bytes.
         complaints: where bad rows go.
+        max_rows: most requests that it may hold.
     """
 
     name: str
     open: Callable[[], IO[bytes]]
     complaints: Complaints = field(default_factory=lambda: Complaints(""))
+    max_rows: int = MAX_ROWS
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield the lines with their numbers from 1, without line ends.
@@ -92,130 +109,146 @@ class Source:
             TraceError: if the file is truncated, is no UTF-8 text, or unpacks to more than the limit.
         """
         number = 0
-        try:
-            with self.open() as stream:
-                for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=None), 1):
-                    yield number, line.rstrip("\r\n")
-        except BROKEN as problem:
-            raise TraceError(f"{self.name}:{number + 1}: cannot be read on ({_reason(problem)})") from None
+        with self._reading(lambda: number + 1), self.open() as stream:
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=None)
+            for number, line in enumerate(iter(partial(text.readline, MAX_LINE_BYTES), ""), 1):
+                if len(line) == MAX_LINE_BYTES and not line.endswith("\n"):
+                    most = f"a line has at most {shown_bytes(MAX_LINE_BYTES)}"
+                    raise TraceError(f"{self.name}:{number}: found a longer line; {most}")
+                yield number, line.rstrip("\r\n")
 
     def head(self, lines: int = 2) -> list[str]:
-        """Return the first lines that are not empty, to tell the format by."""
-        found = []
-        for _, line in self.lines():
-            if line.strip():
-                found.append(line)
-            if len(found) == lines:
-                break
-        return found
+        """Return the first lines that are not empty, to tell the format by; no more than the first MiB is read.
+
+        Raises:
+            TraceError: if that is no UTF-8 text.
+        """
+        with self._reading(lambda: 1), self.open() as stream:
+            start = stream.read(HEAD_BYTES)
+            whole = start.rpartition(b"\n")[0] if len(start) == HEAD_BYTES and b"\n" in start else start
+            # What was cut inside a line may end inside a character.
+            text = whole.decode("utf-8-sig", "strict" if len(whole) < HEAD_BYTES else "ignore")
+        found = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return [line for line in found if line.strip()][:lines]
+
+    def too_many(self, row: int) -> TraceError:
+        """Return the error of a file with more requests than may be held."""
+        return TraceError(f"{self.name}:{row}: found more than {self.max_rows:,} requests; {MORE_ROWS}")
+
+    @contextmanager
+    def _reading(self, row: Callable[[], int]) -> Iterator[None]:
+        """Turn what is wrong with a file into one line that names the row."""
+        try:
+            yield
+        except TraceError:
+            raise
+        except FileProblem as problem:
+            raise TraceError(str(problem)) from None
+        except BROKEN as problem:
+            raise TraceError(f"{self.name}:{row()}: cannot be read on ({reason(problem)})") from None
 
 
-class _Limited(io.RawIOBase):
-    """Read a stream up to a number of bytes, and refuse to go beyond."""
-
-    def __init__(self, stream: Any, limit: int, name: str) -> None:
-        super().__init__()
-        self._stream, self._left, self._limit, self._name = stream, limit, limit, name
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(min(len(buffer), self._left + 1))
-        if len(data) > self._left:
-            raise TraceError(f"{self._name}: unpacks to more than {self._limit:,} bytes; expected a trace, not a bomb")
-        self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-
-def open_source(path: Path, *, skip: bool = False, sort: bool = False, limit: int = MAX_BYTES) -> Source:
+def open_source(
+    path: Path, *, skip: bool = False, sort: bool = False, limit: int = MAX_BYTES, max_rows: int = MAX_ROWS
+) -> Source:
     """Open a trace file that is one member: plain, ``.gz``, ``.bz2``, ``.xz`` or a ``.zip`` of one file.
 
     Args:
         path: the file; what it is packed with is told by its first bytes.
         skip: whether bad rows are skipped and counted.
         sort: whether rows out of order are put in order and counted.
-        limit: most bytes that it may unpack to.
+        limit: most bytes that it may have, and unpack to.
+        max_rows: most requests that it may hold.
 
     Raises:
         TraceError: if there is no such file, or a zip holds another number of members than one.
     """
-    packing = _packing(path)
+    packing = packing_of(path, limit)
 
     def unpacked() -> IO[bytes]:
-        stream = _UNPACK[packing](path)
-        return io.BufferedReader(_Limited(stream, limit, str(path)), 2**16)
+        return io.BufferedReader(unpack(path, packing, limit), 2**16)
 
-    return Source(str(path), unpacked, Complaints(str(path), skip, sort))
+    return Source(str(path), unpacked, Complaints(str(path), skip, sort), max_rows)
 
 
-def members(path: Path, *, skip: bool = False, limit: int = MAX_BYTES) -> list[Source]:
+def members(path: Path, *, skip: bool = False, limit: int = MAX_BYTES, wanted: str = "*") -> list[Source]:
     """Return the files of a folder or of a tar archive (packed or not), in order of their names.
 
     Nothing is written to the disk.
 
+    Args:
+        path: the folder or archive.
+        skip: whether bad rows are skipped and counted.
+        limit: most bytes that the archive may have, and unpack to.
+        wanted: pattern of the names of the files that are asked for; others are passed over.
+
     Raises:
-        TraceError: if the archive is broken or a member's path leaves it.
+        TraceError: if the archive is broken, too large, or a member's path leaves it.
     """
-    if path.is_dir():
-        return [open_source(file, skip=skip, limit=limit) for file in sorted(path.rglob("*")) if file.is_file()]
-    found = []
+    if _is_folder(path):
+        entries = list(islice(path.rglob("*"), MAX_MEMBERS + 1))
+        _check_number(path, len(entries))
+        chosen = sorted(entry for entry in entries if entry.match(wanted) and entry.is_file())
+        return [open_source(file, skip=skip, limit=limit) for file in chosen]
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                inside = PurePosixPath(member.name)
-                if inside.is_absolute() or ".." in inside.parts:
-                    raise TraceError(f"{path}: member {member.name!r} leaves the archive; expected paths within it")
-                if member.isfile():
-                    limit -= member.size
-                    if limit < 0:
-                        raise TraceError(f"{path}: unpacks to more than {MAX_BYTES:,} bytes; expected a trace")
-                    data = archive.extractfile(member)
-                    content = data.read() if data else b""
-                    name = f"{path}/{member.name}"
-                    found.append(Source(name, partial(io.BytesIO, content), Complaints(name, skip)))
-    except BROKEN as problem:
-        raise TraceError(f"{path}: cannot be read as an archive ({_reason(problem)})") from None
+        with unpack(path, packing_of(path, limit), limit) as stream, tarfile.TarFile(fileobj=stream) as archive:
+            found = list(_tarred(path, archive, skip, wanted))
+    except TraceError:
+        raise
+    except (FileProblem, *BROKEN) as problem:
+        raise TraceError(f"{path}: cannot be read as an archive ({reason(problem)})") from None
     return sorted(found, key=lambda source: source.name)
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a path is a folder or a tar archive."""
-    return path.is_dir() or (path.is_file() and tarfile.is_tarfile(path))
+    """Return whether a path is a folder or a tar archive: told by the first header of what it unpacks to.
 
-
-def _packing(path: Path) -> str:
+    Raises:
+        TraceError: if it is neither a folder nor a regular file.
+    """
+    if _is_folder(path):
+        return True
+    packing = packing_of(path)
+    if packing == "zip":
+        return False
     try:
-        with path.open("rb") as file:
-            start = file.read(6)
-    except OSError as problem:
-        raise TraceError(f"{path}: cannot be read ({problem.strerror}); expected a trace file") from None
-    return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), "plain")
+        with unpack(path, packing, MAX_BYTES) as stream:
+            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except (FileProblem, *BROKEN):
+        return False
+    return True
 
 
-def _only_member(path: Path) -> IO[bytes]:
-    archive = zipfile.ZipFile(path)
-    files = [entry for entry in archive.infolist() if not entry.is_dir()]
-    if len(files) != 1:
-        raise TraceError(f"{path}: holds {len(files)} files; expected a zip of one trace")
-    return archive.open(files[0])
+def _tarred(path: Path, archive: tarfile.TarFile, skip: bool, wanted: str) -> Iterator[Source]:  # noqa: FBT001 -- private
+    """Yield the wanted files of an archive, with their content."""
+    held = 0
+    for number, member in enumerate(archive, 1):
+        _check_number(path, number)
+        inside, name = PurePosixPath(member.name), printable(member.name)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise TraceError(f"{path}: member {name[:80]!r} leaves the archive; expected paths within it")
+        if not member.isfile() or not inside.match(wanted):
+            continue
+        if member.issparse():
+            raise TraceError(f"{path}: member {name[:80]!r} is sparse; expected files without holes")
+        held += member.size
+        if held > MAX_HELD_BYTES:
+            raise TraceError(f"{path}: its files add up to more than {shown_bytes(MAX_HELD_BYTES)}; expected fewer")
+        data = archive.extractfile(member)
+        content = b"" if data is None else data.read()
+        if len(content) < member.size:
+            raise TraceError(f"{path}: member {name[:80]!r} is cut; expected {member.size:,} bytes")
+        shown = f"{path}/{name}"
+        yield Source(shown, partial(io.BytesIO, content), Complaints(shown, skip))
 
 
-def _reason(problem: BaseException) -> str:
-    text = str(problem) or type(problem).__name__
-    return text.splitlines()[0][:120]
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no name that a path can have; opening it says so
+        return False
 
 
-_MAGIC = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ", "zip": b"PK\x03\x04"}
-_UNPACK: dict[str, Callable[[Path], Any]] = {
-    "plain": partial(Path.open, mode="rb"),
-    "gzip": gzip.open,
-    "bz2": bz2.open,
-    "xz": lzma.open,
-    "zip": _only_member,
-}
+def _check_number(path: Path, number: int) -> None:
+    if number > MAX_MEMBERS:
+        raise TraceError(f"{path}: found more than {MAX_MEMBERS:,} entries; expected a folder or archive of traces")

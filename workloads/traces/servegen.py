@@ -43,7 +43,7 @@ def read_servegen(path: Path, *, skip: bool = False) -> Clients:
         TraceError: in one line: file, row, column, the value found and what is expected.
     """
     found: dict[int, dict[float, tuple[float, float, int]]] = {}
-    for source in members(path, skip=skip):
+    for source in members(path, skip=skip, wanted="*chunk-*-trace.csv"):
         name = CLIENT_FILE.search(source.name)
         if name:
             found[int(name[1])] = _client(source)
