@@ -27,6 +27,11 @@ def trace_command(
     on_error: Annotated[
         str, typer.Option(help="stop at the first bad row, skip bad rows, or sort rows out of order.")
     ] = "stop",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WHAT=NAME", help="Name of a column in the file, such as sent_ms=time; repeatable."),
+    ] = None,
+    groups: Annotated[str, typer.Option(help="Of a run's requests.parquet: benign, or all.")] = "benign",
     spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
     seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
     *,
@@ -36,16 +41,20 @@ def trace_command(
     from experiments import tracing
     from experiments.results import ResultsError
     from workloads.traces import Spread
+    from workloads.traces.parquet import Groups
 
     with one_line_errors():
         for name, value, allowed in (
             ("on-error", on_error, ("stop", "skip", "sort")),
             ("spread", spread, get_args(Spread)),
+            ("groups", groups, get_args(Groups)),
         ):
             if value not in allowed:
                 raise ResultsError(f"--{name}: found {value!r}; allowed: {', '.join(allowed)}")
         how = cast("Spread", spread)
-        view = tracing.open_trace(file, kind, on_error).window(*_window(window))
+        view = tracing.open_trace(file, kind, on_error, _columns(column or []), cast("Groups", groups)).window(
+            *_window(window)
+        )
         if not rate_scale > 0:
             raise ResultsError(f"--rate-scale: found {rate_scale:g}; expected a number above 0")
         if not 0 < keep <= 1:
@@ -176,6 +185,24 @@ def init_command(
         except OSError as problem:
             raise ResultsError(f"{file}: cannot be written ({problem.strerror}); choose a new path") from None
     say(str(file), as_json=False)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    """Read WHAT=NAME for every column that is named."""
+    from experiments.results import ResultsError
+    from workloads.traces.named import check_columns
+
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        what, equals, name = pair.partition("=")
+        if not equals or what in columns:
+            raise ResultsError(f"--column: found {pair[:60]!r}; expected WHAT=NAME once each, such as sent_s=time")
+        columns[what] = name
+    try:
+        check_columns(columns)
+    except ValueError as problem:
+        raise ResultsError(f"--column: {problem}") from None
+    return columns
 
 
 def _window(text: str | None) -> tuple[float, float]:

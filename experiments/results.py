@@ -77,8 +77,8 @@ def write_run(result: Result, folder: Path) -> None:
     """Write the files of a run into an existing folder."""
     (folder / "scenario.toml").write_text(scenario_toml(result.scenario), encoding="utf-8")
     _write_json(folder / "summary.json", result.summary.to_dict())
-    result.requests.to_parquet(folder / "requests.parquet", compression="zstd", index=False)
-    result.attacks.to_parquet(folder / "attacks.parquet", compression="zstd", index=False)
+    result.requests.to_parquet(folder / "requests.parquet", compression="zstd", index=False, write_page_checksum=True)
+    result.attacks.to_parquet(folder / "attacks.parquet", compression="zstd", index=False, write_page_checksum=True)
     facts = {
         "seed": result.scenario.seed,
         "python": platform.python_version(),

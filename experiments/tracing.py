@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,26 @@ from analysis.arrival_figures import accounts_by_share, dispersion_over_scales, 
 from analysis.report import Table, page, shown
 from experiments.results import ResultsError
 from workloads.fits import Fit, fit_gaps
-from workloads.shape import Shape, shape_of
+from workloads.shape import Shape, by_account, shape_of
 from workloads.traces import Counts, Events, Spread, Trace, read_servegen, read_trace
 from workloads.traces.opening import Complaints, is_archive
+from workloads.traces.parquet import Groups
 
 
-def open_trace(path: Path, kind: str | None, on_error: str) -> Trace:
+def open_trace(
+    path: Path,
+    kind: str | None,
+    on_error: str,
+    columns: Mapping[str, str] | None = None,
+    groups: Groups = "benign",
+) -> Trace:
     """Read a trace file, or the clients of a ServeGen archive as counts per window.
 
     Raises:
         TraceError: in one line.
     """
     if not is_archive(path):
-        return read_trace(path, kind, on_error=on_error)
+        return read_trace(path, kind, on_error=on_error, columns=columns, groups=groups)
     clients = read_servegen(path, skip=on_error == "skip")
     counts = np.rint(clients.rate * clients.window_s).astype(np.int64)
     return Trace(path, "servegen", Counts(clients.window_s, counts), Complaints(str(path)))
@@ -87,7 +95,7 @@ def trace_page(trace: Trace, content: Events | Counts, shape: Shape, fits: list[
         figures: list[go.Figure] = []
     else:
         base_s, base = 1.0, np.bincount(content.times_s.astype(np.int64))
-        accounts = np.bincount(content.columns.get("account", np.zeros(len(content), np.int64)).astype(np.int64))
+        accounts = by_account(content)
         named = {f"{fit.family} (KS {fit.ks:.3f})": fit.survival for fit in fits}
         figures = [gap_distribution(np.diff(content.times_s), named)]
     figures = [rate_over_time(base, base_s), *figures, dispersion_over_scales(base, base_s)]
@@ -108,7 +116,7 @@ def write_requests(requests: Events, path: Path) -> None:
     """
     table = pd.DataFrame({"sent_s": requests.times_s, **requests.columns})
     if path.suffix == ".parquet":
-        table.to_parquet(path, compression="zstd", index=False)
+        table.to_parquet(path, compression="zstd", index=False, write_page_checksum=True)
     elif path.suffix == ".csv":
         table.to_csv(path, index=False)
     else:

@@ -329,7 +329,9 @@ HOSTILE = [
     ("3 4\n5 -1\n", ":2: second 4: found '-1'; expected a whole number from 0"),
     ("sent_s,speed\n0,1\n", ":1: header is 'sent_s,speed'; expected sent_s, then any of account"),
     ("sent_s,item,item\n0,1,1\n", ":1: header is 'sent_s,item,item'"),
-    ("sent_s,account\n0,-1\n", ":2: column account: found '-1'; expected a number of at least 0"),
+    ("sent_s,account\n0,1.9\n", ":2: column account: found '1.9'; expected a whole number from 0 to 2000000000"),
+    ("sent_s,account\n0,3000000000\n", ":2: column account: found '3000000000'; expected a whole number from 0"),
+    ("sent_s,account\n0,-1\n", ":2: column account: found '-1'; expected a whole number from 0 to 2000000000"),
 ]  # fmt: skip
 
 
@@ -436,8 +438,8 @@ def test_own_parquet_files_are_read_and_checked(tmp_path):
     assert trace.content.times_s.tolist() == [1.0, 2.5]
     assert trace.content.columns["account"].tolist() == [4, 2]
     for table, message in (
-        ({"sent_s": [2.0, 1.0]}, ":2: found a missing number or a time before the row above"),
-        ({"sent_s": [1.0, None, 2.0]}, "found a missing number"),
+        ({"sent_s": [2.0, 1.0]}, ":2: time 1 is earlier than the row before"),
+        ({"sent_s": [1.0, None, 2.0]}, ":2: column sent_s: found "),
         ({"time": [1.0]}, "header is 'time'; expected sent_s"),
     ):
         pd.DataFrame(table).to_parquet(path)

@@ -64,7 +64,7 @@ def shape_of(content: Events | Counts) -> Shape:
         base = np.bincount((times // 1).astype(np.int64))[: max(math.floor(span_s), 1)]
         gaps = np.diff(times)
         cv = float(gaps.std() / gaps.mean()) if n > 1 and span_s > 0 else None
-        accounts = np.bincount(content.columns.get("account", np.zeros(n, dtype=np.int32)).astype(np.int64))
+        accounts = by_account(content)
     shares = np.sort(accounts / max(n, 1))[::-1]
     return Shape(
         n=n,
@@ -82,6 +82,12 @@ def shape_of(content: Events | Counts) -> Shape:
         top_ten_share=float(shares[:10].sum()),
         failed=content.failed if isinstance(content, Events) else 0,
     )
+
+
+def by_account(content: Events) -> NDArray[np.int64]:
+    """Return how many requests each account sent that sent any, in order of their numbers; all are one's if unnamed."""
+    named = content.columns.get("account")
+    return np.array([len(content)]) if named is None else np.unique(named, return_counts=True)[1]
 
 
 def binned(base: NDArray[np.int64], base_s: float, bin_s: float) -> NDArray[np.int64]:

@@ -16,6 +16,9 @@ from workloads.specs import SpecLaw, UniformFeasible, mixed
 from workloads.traces import Events
 from zoo import Zoo
 
+MOST_IN_CLASSES = 100_000_000
+"""Most accounts that classes are drawn for, one by one."""
+
 
 @dataclass(frozen=True)
 class UserClass:
@@ -103,7 +106,14 @@ class Users:
         return np.asarray(weights / weights.sum())
 
     def class_of(self, accounts: int, seed: int) -> NDArray[np.int64]:
-        """Return the number of the class of each account, named or drawn by weight, shape (accounts,)."""
+        """Return the number of the class of each account, named or drawn by weight, shape (accounts,).
+
+        Raises:
+            ValueError: if their numbers go beyond those that classes are drawn for.
+        """
+        if accounts > MOST_IN_CLASSES:
+            found = f"the trace names account {accounts - 1}"
+            raise ValueError(f"{found}; with classes or priorities accounts go to {MOST_IN_CLASSES - 1}")
         weights = np.array([part.weight for part in self._classes()])
         drawn = stream(seed, "classes").choice(len(weights), size=accounts, p=weights / weights.sum())
         for number, part in enumerate(self._classes()):
@@ -130,7 +140,8 @@ class Users:
             Misfit: if no placed variant meets a spec, or the data set has no such item.
         """
         n = len(accounts)
-        which = self.class_of(int(accounts.max(initial=0)) + 1, seed)[accounts]
+        one = len(self._classes()) == 1
+        which = np.zeros(n, dtype=np.int64) if one else self.class_of(int(accounts.max(initial=0)) + 1, seed)[accounts]
         specs, items = stream(seed, f"specs{source}"), stream(seed, f"items{source}")
         spec = mixed(
             [fitting((*at, "spec"), partial(part.spec.draw, zoo, specs, n)) for at, part in self._places()], which

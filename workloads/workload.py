@@ -14,6 +14,8 @@ from workloads.closed_loop import ClosedLoop
 from workloads.composed import GammaRefit
 from workloads.load import Load
 from workloads.traces import Counts, Events, Spread, Trace, read_trace
+from workloads.traces.named import check_columns
+from workloads.traces.parquet import Groups
 from workloads.users import Users
 
 
@@ -28,6 +30,10 @@ class Workload:
         trace: path of a trace file, in any format of ``siegelab trace``.
         format: kind of its format; told by its content if not given.
         on_error: ``stop`` at its first bad row, ``skip`` and count bad rows, or ``sort`` and count rows out of order.
+        columns: name in a CSV or Parquet file by what its columns hold, such as ``{ sent_ms = "time" }``; the unit is
+            that of the key. Allowed: ``sent_s``, ``sent_ms``, ``sent_us`` or ``sent_ns``, ``account``,
+            ``item``, ``min_accuracy``, ``max_latency_s``, ``max_latency_ms``, ``max_latency_us`` or ``max_latency_ns``.
+        groups: which requests of a run's ``requests.parquet`` are sent: those of its ``benign`` users, or ``all``.
         rate_scale: how many times the trace's rate, by compressing time; above 0.
         start_s: where in the trace to start, seconds since its first row, at least 0.
         stop_s: where in the trace to stop, above ``start_s``.
@@ -50,6 +56,8 @@ class Workload:
     trace: str | None = None
     format: str | None = None
     on_error: Literal["stop", "skip", "sort"] = "stop"
+    columns: dict[str, str] = field(default_factory=dict)
+    groups: Groups = "benign"
     rate_scale: float = 1.0
     start_s: float = 0.0
     stop_s: float = math.inf
@@ -69,6 +77,16 @@ class Workload:
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise ValueError(f"needs one of trace (a path), arrivals (a process) and clients; found {found}")
+        self._check_view()
+        if isinstance(self.load, int | float) and not 0 < self.load < math.inf:
+            raise ValueError(f"load must be above 0 and finite, not {self.load}")
+        self._check_rate()
+
+    def _check_view(self) -> None:
+        """Refuse a view of a trace that is none."""
+        check_columns(self.columns)
+        if self.columns and (self.trace is None or self.format is not None):
+            raise ValueError("columns must stand beside a trace, and without a format")
         if not 0 < self.rate_scale < math.inf:
             raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
         if not 0 <= self.start_s < self.stop_s:
@@ -79,9 +97,6 @@ class Workload:
             raise ValueError(f"keep must be in (0, 1], not {self.keep}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
-        if isinstance(self.load, int | float) and not 0 < self.load < math.inf:
-            raise ValueError(f"load must be above 0 and finite, not {self.load}")
-        self._check_rate()
 
     def _check_rate(self) -> None:
         """Refuse a rate that is told twice or not at all."""
@@ -118,7 +133,9 @@ class Workload:
         Raises:
             TraceError: if the trace file cannot be read.
         """
-        trace = read_trace(Path(str(self.trace)), self.format, on_error=self.on_error)
+        trace = read_trace(
+            Path(str(self.trace)), self.format, on_error=self.on_error, columns=self.columns, groups=self.groups
+        )
         trace = trace.window(self.start_s, self.stop_s).scaled(self.rate_scale).thinned(self.keep)
         return trace if self.limit is None else trace.first(self.limit)
 

@@ -1,5 +1,6 @@
 """Trace readers: each format as it is published, told by its content."""
 
+from workloads.traces.named import NamedColumns
 from workloads.traces.opening import TraceError
 from workloads.traces.reading import Spread, Trace, read_trace
 from workloads.traces.recognition import FORMATS
@@ -11,6 +12,7 @@ __all__ = [
     "Clients",
     "Counts",
     "Events",
+    "NamedColumns",
     "Spread",
     "Trace",
     "TraceError",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from workloads.traces.opening import Source, TraceError
 
 Row = TypeVar("Row")
+Values = TypeVar("Values", bound=tuple[Any, ...])
 
 
 class RowError(ValueError):
@@ -53,15 +54,14 @@ def header_of(line: str) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in cells)
 
 
-def parsed(
-    source: Source, numbered: Iterable[tuple[int, Row]], parse: Callable[[Row], tuple[float, ...]]
-) -> list[tuple[float, ...]]:
+def parsed(source: Source, numbered: Iterable[tuple[int, Row]], parse: Callable[[Row], Values]) -> list[Values]:
     """Parse rows whose first value is their time; bad rows are complained about, and so are rows out of order.
 
     Where the user asked for it, rows out of order are counted and put in order; rows of one time keep theirs.
     """
-    found: list[tuple[float, ...]] = []
-    last, complaints = -math.inf, source.complaints
+    found: list[Values] = []
+    last: Any = -math.inf
+    complaints = source.complaints
     for number, cells in numbered:
         try:
             row = parse(cells)
@@ -111,3 +111,7 @@ class Names:
     def alone(self) -> int:
         """Return a number for something without a name, which it shares with nothing."""
         return self.number(object())
+
+    def known(self) -> list[str]:
+        """Return the names by their numbers; empty where a number has none."""
+        return [name if isinstance(name, str) else "" for name in self._known]

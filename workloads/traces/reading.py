@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import stream
-from workloads.traces.opening import Complaints, open_source
+from workloads.traces.named import NamedColumns
+from workloads.traces.opening import Complaints, TraceError, open_source
+from workloads.traces.parquet import Groups, is_parquet, read_parquet
 from workloads.traces.recognition import format_of
 from workloads.traces.records import Columns, Counts, Events
-from workloads.traces.serving import Own, read_parquet
+from workloads.traces.serving import Own
 
 Place = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
 Spread = Literal["poisson", "even", "gamma"]
@@ -115,23 +117,41 @@ class Trace:
         return tuple(f"{count:,} {what}, the first: {self.complaints.first}" for count, what in done if count)
 
 
-def read_trace(path: Path, format: str | None = None, *, on_error: str = "stop") -> Trace:  # noqa: A002 -- the word for it
+def read_trace(
+    path: Path,
+    format: str | None = None,  # noqa: A002 -- the word for it
+    *,
+    on_error: str = "stop",
+    columns: Mapping[str, str] | None = None,
+    groups: Groups = "benign",
+) -> Trace:
     """Read a trace file; gzip, bz2, xz and zip are unpacked on the way.
 
     Args:
         path: the file.
         format: kind of the format; by default told by the first two lines that are not empty.
         on_error: ``stop`` at the first bad row, ``skip`` and count bad rows, or ``sort`` and count rows out of order.
+        columns: name in a CSV or Parquet file by what its columns hold, such as ``{"sent_ms": "time"}``; instead of a
+            format.
+        groups: which requests of a run's ``requests.parquet``: those of the ``benign`` users, or ``all``.
 
     Raises:
         TraceError: in one line: file, row, column, the value found and what is expected.
+        ValueError: if ``columns`` names what no column can hold.
     """
-    if path.suffix == ".parquet":
-        return Trace(path, Own.kind, read_parquet(path), Complaints(str(path)))
-    source = open_source(path, skip=on_error == "skip", sort=on_error == "sort")
-    reader = format_of(source, format)
-    content = reader.read(source)
-    return Trace(path, reader.kind, content, source.complaints)
+    named = NamedColumns(columns) if columns else None
+    if named and format not in {None, named.kind}:
+        raise TraceError(f"{path}: found format {format!r} beside columns; expected one of them")
+    skip, sort = on_error == "skip", on_error == "sort"
+    if is_parquet(path):
+        if format not in {None, Own.kind, NamedColumns.kind}:
+            raise TraceError(f"{path}: is a Parquet file, not {format!r}; expected the format {Own.kind}, or columns")
+        complaints = Complaints(str(path), skip, sort)
+        content = read_parquet(path, complaints, columns, groups)
+        return Trace(path, named.kind if named else Own.kind, content, complaints)
+    source = open_source(path, skip=skip, sort=sort)
+    reader = named or format_of(source, format)
+    return Trace(path, reader.kind, reader.read(source), source.complaints)
 
 
 def _expand(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from workloads.traces.columns import Names, RowError, number, parsed, rows
+from workloads.traces.named import reader
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.records import FAILED, Events, TraceFormat, events, events_from_zero, stamped
 
@@ -118,35 +116,12 @@ class Own(TraceFormat):
         first = source.head(1)
         header = tuple(name.strip() for name in first[0].split(",")) if first else OWN[:1]
         check_own(source.name, header)
-        least = [0.0 if name != "item" else -1.0 for name in header]
+        readers = [reader(name, place, name) for place, name in enumerate(header)]
 
-        def parse(cells: list[str]) -> tuple[float, ...]:
-            return tuple(number(cells, k, name, least=least[k]) for k, name in enumerate(header))
+        def parse(cells: list[str]) -> tuple[Any, ...]:
+            return tuple(read(cells) for read in readers)
 
         return events_from_zero(parsed(source, rows(source, header), parse), header[1:], source)
-
-
-def read_parquet(path: Path) -> Events:
-    """Read SiegeLab's own Parquet file, with the columns of its CSV.
-
-    Raises:
-        TraceError: naming the column, if the file is no such table.
-    """
-    import pandas as pd  # noqa: PLC0415 -- only where a Parquet file is read
-    import pyarrow as pa  # noqa: PLC0415
-
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, pa.ArrowInvalid) as problem:
-        raise TraceError(f"{path}: cannot be read as Parquet ({str(problem)[:80]})") from None
-    check_own(str(path), tuple(table.columns))
-    values = table.to_numpy(dtype=np.float64, na_value=math.nan)
-    late = np.flatnonzero(~(np.diff(values[:, 0]) >= 0))
-    if not np.isfinite(values).all() or len(late):
-        row = int(late[0]) + 2 if len(late) else int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
-        raise TraceError(f"{path}:{row}: found a missing number or a time before the row above; expected neither")
-    read = [tuple(row) for row in values.tolist()]
-    return events_from_zero(read, tuple(table.columns[1:]), Source(str(path), path.open))  # type: ignore[arg-type]
 
 
 def check_own(name: str, header: tuple[str, ...]) -> None:
