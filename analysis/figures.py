@@ -29,10 +29,11 @@ MAX_POINTS = 400
 
 
 def latency_distribution(requests: pd.DataFrame, summary: Mapping[str, Any]) -> go.Figure:
-    """Draw the share of answered queries that took longer than t, of benign users and of adversaries, on log axes."""
+    """Draw the share of measured answers that took longer than t, of benign users and of adversaries, on log axes."""
     figure = go.Figure()
     for group, colour in (("benign", BLUE), ("attacker", RED)):
         answered = requests[(requests["group"] == group) & (requests["outcome"] == "answered")]
+        answered = answered[answered["sent_s"] >= float(summary["warmup_s"])]
         latency_ms = np.sort((answered["delivered_s"] - answered["sent_s"]).to_numpy()) * 1e3
         if not len(latency_ms):
             continue

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim import OUTCOMES, RunRecord
 
 ANSWERED = OUTCOMES.index("answered")
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+UNFINISHED = OUTCOMES.index("unfinished")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,24 @@ class Queries:
         return (self.record.delivered_s - self.record.sent_s)[self.mask][self.answered]
 
     @cached_property
+    def age_s(self) -> NDArray[np.float64]:
+        """Seconds that each query has been under way that is so at the end of the run, shape (unfinished,)."""
+        under_way = self.record.outcome[self.mask] == UNFINISHED
+        return np.asarray(self.record.horizon_s - self.record.sent_s[self.mask][under_way])
+
+    @cached_property
     def in_time(self) -> NDArray[np.bool_]:
         """Whether each query was answered by its deadline, shape (sent,)."""
         record = self.record
         deadline_s = record.sent_s + record.slo_scale * record.max_latency_s
         return (record.delivered_s <= deadline_s)[self.mask] & self.answered
+
+    @cached_property
+    def decided(self) -> NDArray[np.bool_]:
+        """Whether it is known of each query if it met its deadline: it has its outcome, or the deadline is over."""
+        record = self.record
+        deadline_s = record.sent_s + record.slo_scale * record.max_latency_s
+        return np.asarray((record.outcome != UNFINISHED) | (deadline_s <= record.horizon_s))[self.mask]
 
     @cached_property
     def within_spec(self) -> NDArray[np.bool_]:
@@ -89,14 +102,19 @@ class Queries:
         labels = answers.top_labels()[models[known], items[known]]
         return float((labels == truth[known]).mean())
 
-    def jain_index(self) -> float:
+    def jain_index(self, *, by_demand: bool = False) -> float:
         """Return Jain's fairness index of the answers by account: 1 if all get as many, 1 / n if one gets all.
 
         Over the accounts that sent something; NaN without answers (Jain, Chiu and Hawe, 1984).
+
+        Args:
+            by_demand: compare the share of its queries that each account has answered, in place of their number, so
+                that accounts which ask for different amounts are treated alike when each gets the same part of it.
         """
         _, account = np.unique(self.record.account[self.mask], return_inverse=True)
         answers = np.bincount(account, weights=self.answered).astype(np.float64)
-        return float(answers.sum() ** 2 / (len(answers) * (answers**2).sum())) if answers.any() else float("nan")
+        share = answers / np.bincount(account) if by_demand else answers
+        return float(share.sum() ** 2 / (len(share) * (share**2).sum())) if share.any() else float("nan")
 
 
 def measured(record: RunRecord, *, attacking: bool) -> Queries:

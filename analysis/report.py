@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis.escaping import escaped
 from analysis.notes import shared
+from analysis.percentiles import marked_ms
 from zoo.text import visible
 
 STYLE = """
@@ -119,10 +120,11 @@ def _groups(summary: dict[str, Any]) -> Table:
     rows = []
     for name in ("benign", "attacker"):
         group = summary[name]
-        latency_ms = [None if group["latency_s"][q] is None else group["latency_s"][q] * 1e3 for q in ("p50", "p99")]
+        marks = group["latency_few"], group["latency_at_least_s"]
+        latency_ms = [marked_ms(q, group["latency_s"][q], *marks) for q in ("p50", "p99")]
         rate = shown(group["goodput_per_s"], 1)
         cells = [shown(group[key]) for key in shares]
-        rows.append([name, shown(group["sent"]), *cells, *(shown(value, 1) for value in latency_ms), rate])
+        rows.append([name, shown(group["sent"]), *cells, *latency_ms, rate])
     header = ["senders", "sent", "goodput", "spec goodput", "SLO violations", "effective accuracy", "answer accuracy"]
     window = f"sent after {summary['warmup_s']:g} s of {summary['duration_s']:,.1f} s; shares of all sent"
     return Table(f"Queries {window}", [*header, "p50 (ms)", "p99 (ms)", "goodput (/s)"], rows)

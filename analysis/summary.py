@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.metrics import QUANTILES, Queries, measured
+from analysis.metrics import Queries, measured
 from analysis.notes import counted
+from analysis.percentiles import QUANTILES, percentiles, remarks
 from analysis.windows import by_bin, recovery_s
 from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, RunRecord
 
@@ -28,6 +29,8 @@ class GroupSummary:
         sent: queries sent in the measured window.
         outcomes: number of queries by outcome.
         latency_s: mean and percentiles of the answered queries, seconds.
+        latency_few: names of the percentiles of fewer answers than they need.
+        latency_at_least_s: what percentiles come to at least that the queries unfinished at the end could raise.
         slo_attainment: share answered by the deadline (the deadline goodput).
         slo_violation_rate: 1 - ``slo_attainment``.
         spec_goodput: share answered by a variant whose profile meets the original spec.
@@ -38,11 +41,14 @@ class GroupSummary:
         effective_accuracy: mean profiled accuracy, counting zero for a late or missing answer.
         answer_accuracy: share of answered items whose top label is right.
         jain_index: fairness of the answers between the accounts, in (0, 1].
+        jain_index_by_demand: the same of the share of its queries that each account has answered.
     """
 
     sent: int
     outcomes: dict[str, int]
     latency_s: dict[str, float | None]
+    latency_few: tuple[str, ...]
+    latency_at_least_s: dict[str, float]
     slo_attainment: float | None
     slo_violation_rate: float | None
     spec_goodput: float | None
@@ -53,6 +59,7 @@ class GroupSummary:
     effective_accuracy: float | None
     answer_accuracy: float | None
     jain_index: float | None
+    jain_index_by_demand: float | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class OutageSummary:
         start_s: seconds.
         end_s: seconds; None if the run ended before.
         recovery_s: seconds from its start until the attainment of benign users was back; 0 if it never fell, None if it
-            did not come back. In bins of a hundredth of the run.
+            did not come back. In bins of a hundredth of the run, its warm-up included.
     """
 
     name: str
@@ -214,20 +221,27 @@ def summarize(
     record: RunRecord, attacks: Sequence[AttackRecord], defenses: Sequence[DefenseSummary], scenario: str, seed: int
 ) -> Summary:
     """Compute all numbers of a finished run."""
+    benign, attacker = (_group(measured(record, attacking=attacking)) for attacking in (False, True))
+    notes = [
+        *record.notes,
+        *remarks("benign", benign.latency_few, benign.latency_at_least_s),
+        *remarks("attacker", attacker.latency_few, attacker.latency_at_least_s),
+        *(f"{attack.name}: {line}" for attack in attacks for line in counted(attack.notes)),
+    ]
     return Summary(
         scenario=scenario,
         seed=seed,
         duration_s=record.horizon_s,
         warmup_s=record.warmup_s,
         slo_scale=record.slo_scale,
-        benign=_group(measured(record, attacking=False)),
-        attacker=_group(measured(record, attacking=True)),
+        benign=benign,
+        attacker=attacker,
         cluster=_cluster(record),
         attacks=tuple(_attack(record, attack) for attack in attacks),
         defenses=tuple(defenses),
         outages=_outages(record),
         zoo=_zoo(record),
-        notes=counted([*record.notes, *(f"{a.name}: {line}" for a in attacks for line in counted(a.notes))]),
+        notes=counted(notes),
     )
 
 
@@ -236,14 +250,16 @@ def _group(queries: Queries) -> GroupSummary:
     useful = queries.within_spec & queries.in_time
     window_s = record.horizon_s - record.warmup_s
     latency_s = queries.latency_s
-    percentiles = np.quantile(latency_s, list(QUANTILES.values())) if len(latency_s) else [math.nan] * len(QUANTILES)
+    found = percentiles(latency_s, queries.age_s)
     mean_s = float(latency_s.mean()) if len(latency_s) else math.nan
     attainment = queries.share(queries.in_time)
     answered = int(queries.answered.sum())
     return GroupSummary(
         sent=queries.sent,
         outcomes=queries.outcomes(),
-        latency_s={"mean": _known(mean_s)} | {k: _known(float(v)) for k, v in zip(QUANTILES, percentiles, strict=True)},
+        latency_s={"mean": _known(mean_s)} | {k: found[k].value_s if found else None for k in QUANTILES},
+        latency_few=tuple(name for name, percentile in found.items() if percentile.few),
+        latency_at_least_s={k: p.at_least_s for k, p in found.items() if p.at_least_s is not None},
         slo_attainment=_known(attainment),
         slo_violation_rate=_known(1 - attainment),
         spec_goodput=_known(queries.share(queries.within_spec)),
@@ -254,6 +270,7 @@ def _group(queries: Queries) -> GroupSummary:
         effective_accuracy=_known(queries.effective_accuracy()),
         answer_accuracy=_known(queries.answer_accuracy()),
         jain_index=_known(queries.jain_index()),
+        jain_index_by_demand=_known(queries.jain_index(by_demand=True)),
     )
 
 
@@ -301,7 +318,8 @@ def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:
 def _outages(record: RunRecord) -> tuple[OutageSummary, ...]:
     if not record.outages:
         return ()
-    bins = by_bin(measured(record, attacking=False), record.horizon_s / OUTAGE_BINS)
+    # All of the run, since things may break in the warm-up as well.
+    bins = by_bin(Queries(record, ~record.attacking), record.horizon_s / OUTAGE_BINS)
     return tuple(
         OutageSummary(o.name, o.kind, o.target, o.start_s, _known(o.end_s), recovery_s(bins, o.start_s))
         for o in record.outages

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.metrics import Queries
+from analysis.metrics import ANSWERED, Queries
 from sim import RunRecord
 
 BATCH = 5
@@ -46,7 +46,7 @@ def mser5(values: NDArray[np.float64]) -> int:
 def steady_from_s(record: RunRecord) -> float:
     """Return when the steady state of a run begins, seconds: MSER-5 over the latencies of its benign answers."""
     latency_s = record.delivered_s - record.sent_s
-    rows = np.flatnonzero(~record.attacking & ~np.isnan(latency_s))
+    rows = np.flatnonzero(~record.attacking & (record.outcome == ANSWERED))
     rows = rows[np.argsort(record.sent_s[rows], kind="stable")]
     left_out = mser5(latency_s[rows])
     return float(record.sent_s[rows[left_out]]) if left_out else 0.0
@@ -59,12 +59,14 @@ class Bins:
     Attributes:
         edges_s: of the bins, seconds, shape (bins + 1,).
         sent: queries of each bin, shape (bins,).
-        attainment: share that met their deadlines; NaN in an empty bin.
-        goodput_per_s: that met deadline and spec, per second.
+        decided: those of which it is known whether they met their deadlines: near the end some are still under way.
+        attainment: share of those that met their deadlines; NaN in a bin without any.
+        goodput_per_s: that met deadline and spec, per second of the bin that lies in the run.
     """
 
     edges_s: NDArray[np.float64]
     sent: NDArray[np.int64]
+    decided: NDArray[np.int64]
     attainment: NDArray[np.float64]
     goodput_per_s: NDArray[np.float64]
 
@@ -80,10 +82,11 @@ def by_bin(queries: Queries, bin_s: float) -> Bins:
     edges_s = bin_s * np.arange(max(round(record.horizon_s / bin_s), 1) + 1, dtype=np.float64)
     sent_s = record.sent_s[queries.mask]
     sent = np.histogram(sent_s, edges_s)[0]
+    decided = np.histogram(sent_s[queries.decided], edges_s)[0]
     met = np.histogram(sent_s[queries.in_time], edges_s)[0]
     good = np.histogram(sent_s[queries.in_time & queries.within_spec], edges_s)[0]
-    attainment = np.divide(met, sent, out=np.full(len(sent), math.nan), where=sent > 0)
-    return Bins(edges_s, sent, attainment, good / bin_s)
+    attainment = np.divide(met, decided, out=np.full(len(sent), math.nan), where=decided > 0)
+    return Bins(edges_s, sent, decided, attainment, good / np.diff(np.minimum(edges_s, record.horizon_s)))
 
 
 def recovery_s(bins: Bins, at_s: float, level: float | None = None) -> float | None:
@@ -94,7 +97,7 @@ def recovery_s(bins: Bins, at_s: float, level: float | None = None) -> float | N
     Args:
         bins: of the run.
         at_s: when the disturbance began, seconds.
-        level: attainment that counts as recovered; 95 % of the mean before it by default.
+        level: attainment that counts as recovered; 95 % of what it was before by default, over the decided queries.
 
     Returns:
         None if it does not come back, 0 if it never fell.
@@ -102,7 +105,8 @@ def recovery_s(bins: Bins, at_s: float, level: float | None = None) -> float | N
     first = int(np.searchsorted(bins.edges_s, at_s, side="right")) - 1
     known = np.where(np.isnan(bins.attainment), 1.0, bins.attainment)
     if level is None:
-        level = SETTLED * float(known[:first].mean()) if first else SETTLED
+        before = bins.decided[:first]
+        level = SETTLED * float(known[:first] @ before / before.sum()) if before.any() else SETTLED
     if first >= len(known) or (known[first:] >= level).all():
         return 0.0
     fell = first + int(np.argmax(known[first:] < level))

@@ -191,7 +191,7 @@ def test_points_are_gathered_by_their_settings():
 def test_figures_show_what_was_measured():
     summary, requests, attacks = hand_summary(), requests_frame(by_hand()), attacks_frame(by_hand(), [attack()])
     latency = latency_distribution(requests, summary)
-    assert {trace.name for trace in latency.data} == {"benign (n = 4)", "attacker (n = 1)"}
+    assert {trace.name for trace in latency.data} == {"benign (n = 3)", "attacker (n = 1)"}
     assert max(latency.data[0].x) == pytest.approx(30.0)
     assert max(latency.data[0].y) == 1.0
     assert "(ms)" in latency.layout.xaxis.title.text
@@ -237,12 +237,13 @@ def test_a_page_is_self_contained_and_escaped():
 
 
 def test_tables_of_a_run():
-    groups, attacks, workers = run_tables(hand_summary())
+    groups, attacks, workers, notes = run_tables(hand_summary())
+    assert notes.rows[0][0].startswith("benign: p90, p95, p99, p999 of latency of fewer answers than needed")
     assert groups.rows[0][:3] == ["benign", "5", "0.200"]
     assert attacks.rows[0][4:6] == ["1 of 4", "0.500"]
     assert workers.rows == [["gpu-0", "0.400"], ["gpu-1", "0.100"]]
     quiet = dict(hand_summary(), attacks=[])
-    assert len(run_tables(quiet)) == 2
+    assert len(run_tables(quiet)) == 3
     bare = dict(hand_summary(), attacks=[dict(hand_summary()["attacks"][0], fingerprint=None, extraction=None)])
     assert run_tables(bare)[1].rows[0][4] == "–"
 
@@ -312,5 +313,6 @@ def test_nothing_is_said_of_cost_and_energy_where_no_price_or_power_was_given():
     }
     for overrides, texts in (({}, [", cost $", ", energy "]), (free, [])):
         scenario = load("quickstart", {"run.duration_s": 6.0, "adversary": {}, **overrides})
-        caption = run_tables(run(scenario).summary.to_dict())[-1].caption
+        tables = run_tables(run(scenario).summary.to_dict())
+        (caption,) = (table.caption for table in tables if table.caption.startswith("Workers"))
         assert [text for text in (", cost $", ", energy ") if text in caption] == texts

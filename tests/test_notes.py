@@ -12,8 +12,8 @@ from analysis import summarize
 from analysis.notes import counted, shared
 from analysis.report import Table, notes_tables, page, run_tables
 from experiments.cli import app
-from sim import AttackRecord
-from workloads import Users, Workload
+from sim import Arrivals, AttackRecord
+from workloads import Users
 from workloads.traces import Events
 
 CLAMPED = "658 windows drawn with cv = 50 <b>[bold]"
@@ -30,19 +30,20 @@ def test_notes_go_from_the_arrivals_through_the_run_into_its_summary():
     record = simulate(front_zoo(), arrivals)
     attack = AttackRecord("thief", "probe", (7,), (), (), notes=("pool used up", "pool used up"))
     summary = summarize(record, [attack], [], "s", 1)
-    assert summary.notes == (f"{CLAMPED} (2 times)", "skipped", "thief: pool used up (2 times)")
+    few = "benign: p50, p90, p95, p99, p999 of latency of fewer answers than needed (2, 10, 20, 100, 1,000), marked *"
+    assert summary.notes == (f"{CLAMPED} (2 times)", "skipped", few, "thief: pool used up (2 times)")
     assert summary.attacks[0].notes == ("pool used up (2 times)",)
     assert json.loads(json.dumps(summary.to_dict()))["notes"] == list(summary.notes)
 
 
 def test_a_run_without_notes_has_no_table_of_them():
-    summary = summarize(simulate(front_zoo(), queries([0.0])), [], [], "s", 1).to_dict()
+    summary = summarize(simulate(front_zoo(), queries(np.arange(1000.0))), [], [], "s", 1).to_dict()
     assert summary["notes"] == ()
     assert notes_tables([summary]) == []
 
 
 def test_reports_and_studies_show_notes_as_text():
-    none = summarize(simulate(front_zoo(), queries([0.0])), [], [], "s", 1).to_dict()
+    none = summarize(simulate(front_zoo(), queries(np.arange(1000.0))), [], [], "s", 1).to_dict()
     noted = {**none, "notes": [CLAMPED]}
     (of_run,) = notes_tables([noted])
     assert of_run in run_tables(noted)
@@ -55,12 +56,12 @@ def test_reports_and_studies_show_notes_as_text():
 @pytest.fixture
 def noting(monkeypatch: pytest.MonkeyPatch):
     """Let every workload note something."""
-    plain = Workload.requests
+    plain = Users.queries
 
-    def noted(self: Workload, *arguments: object) -> Events:
-        return replace(plain(self, *arguments), notes=("drawn with less",))
+    def noted(self: Users, *arguments: object, **named: object) -> Arrivals:
+        return replace(plain(self, *arguments, **named), notes=("drawn with less",))
 
-    monkeypatch.setattr(Workload, "requests", noted)
+    monkeypatch.setattr(Users, "queries", noted)
 
 
 def test_the_command_line_prints_notes(noting, tmp_path):
@@ -68,7 +69,7 @@ def test_the_command_line_prints_notes(noting, tmp_path):
     ran = CliRunner().invoke(app, [*quick, "--out", str(tmp_path / "run")])
     assert ran.exit_code == 0, ran.output
     assert "drawn with less" in ran.stdout
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["notes"] == ["drawn with less"]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["notes"][0] == "drawn with less"
     assert "drawn with less" in (tmp_path / "run" / "report.html").read_text()
     ran = CliRunner().invoke(app, [*quick, "--json", "--out", str(tmp_path / "other")])
-    assert json.loads(ran.stdout)["notes"] == ["drawn with less"]
+    assert json.loads(ran.stdout)["notes"][0] == "drawn with less"
