@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -113,42 +113,26 @@ def zoo_command(
     zoo: Annotated[
         str, typer.Argument(metavar="ZOO", help="A CSV file, the name of a built-in table, or a family such as digits.")
     ],
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=FRACTION", help="Accuracy of a model that perf_analyzer measured; repeatable."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Batch size that perf_analyzer was run with.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write the zoo as a new CSV file that runs can serve.")] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List the variants of a zoo: accuracy, memory, latency by batch size, and which are on the Pareto front."""
-    from analysis.report import Table, shown
-    from experiments.building import whole_zoo
-    from experiments.scenario import ZooChoice
-    from zoo.builtin import NAMES
+    """List the variants of a zoo: accuracy, memory, latency by batch size, and which are on the Pareto front.
+
+    The CSV files of Triton's perf_analyzer and Model Analyzer are read as well.
+    """
+    from experiments import variants
 
     with one_line_errors():
-        found = whole_zoo(ZooChoice(family=zoo) if zoo in NAMES else ZooChoice(table=zoo))
-    entries: list[dict[str, Any]] = [
-        {
-            "model": v.model,
-            "device": v.device,
-            "accuracy": v.accuracy,
-            "memory_bytes": v.memory_bytes,
-            "latency_s": dict(zip(map(str, (1, 8, 32)), v.latency.seconds(32)[[0, 7, 31]].tolist(), strict=True)),
-            "on_front": bool(front),
-        }
-        for v, front in zip(found.variants, found.on_front, strict=True)
-    ]
-    rows = [
-        [
-            str(e["model"]),
-            str(e["device"]),
-            shown(e["accuracy"], 4),
-            shown(e["memory_bytes"] / 2**20, 1),
-            *(shown(seconds * 1e3) for seconds in e["latency_s"].values()),
-            "yes" if e["on_front"] else "",
-        ]
-        for e in entries
-    ]
-    header = ["model", "device", "accuracy", "memory (MiB)", "batch 1 (ms)", "batch 8 (ms)", "batch 32 (ms)", "front"]
-    caption = f"{found.name}: {len(found)} variants, {int(found.on_front.sum())} on the Pareto front"
-    print_tables([Table(caption, header, rows)], entries if as_json else None)
+        table, entries, found = variants.look_at(zoo, batch, variants.accuracies_of(accuracy or []))
+        if out is not None:
+            variants.write(found, out, zoo)
+    print_tables([table], entries if as_json else None)
 
 
 @app.command("scenarios")

@@ -39,7 +39,7 @@ def test_only_regular_files_and_folders_are_read(kind, tmp_path, monkeypatch):
     reason = "no file named chunk" if kind == "directory" else reason
     readers = [lambda: read_servegen(path), lambda: ServeGenClients(path=str(path)).requests(1, 5.0)]
     if kind != "directory":
-        readers += [lambda: read_trace(path), lambda: Workload(trace=str(path)).requests(1, None, lambda: 1.0)]
+        readers += [lambda: read_trace(path), lambda: Workload(trace=str(path)).offered(1, None)]
     for read in readers:
         problem = in_time(read)
         assert one_line(problem), problem

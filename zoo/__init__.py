@@ -3,8 +3,9 @@
 from zoo.answers import TRIGGERED, AnswerTable, DataSet, Networks
 from zoo.latency import LatencyProfile, affine_law, floored_law
 from zoo.pareto import FeasibleSets, pareto_front
-from zoo.table import ZooError, builtin_tables, load_table, read_zoo, write_zoo
-from zoo.variants import Variant, Zoo
+from zoo.profilers import Profiled, read_profiles
+from zoo.table import builtin_tables, load_table, read_zoo, write_zoo
+from zoo.variants import Variant, Zoo, ZooError
 
 __all__ = [
     "TRIGGERED",
@@ -12,6 +13,7 @@ __all__ = [
     "DataSet",
     "Networks",
     "FeasibleSets",
+    "Profiled",
     "LatencyProfile",
     "Variant",
     "Zoo",
@@ -21,6 +23,7 @@ __all__ = [
     "builtin_tables",
     "load_table",
     "pareto_front",
+    "read_profiles",
     "read_zoo",
     "write_zoo",
 ]

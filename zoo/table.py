@@ -11,16 +11,13 @@ from pathlib import Path
 
 from zoo.files import FileProblem, read_text
 from zoo.latency import LatencyProfile
-from zoo.variants import Variant, Zoo
+from zoo.profilers import profiler_of
+from zoo.variants import Variant, Zoo, ZooError
 
 COLUMNS = ("model", "device", "accuracy", "memory_mib", "batch", "latency_ms")
 MEBIBYTE = 2**20
 MAX_BYTES = 256 * MEBIBYTE
 """Most bytes of a zoo file."""
-
-
-class ZooError(ValueError):
-    """Say in one line what is wrong in a zoo file: file, row, column, the value found and what is allowed."""
 
 
 def read_zoo(path: Path, name: str | None = None) -> Zoo:
@@ -99,6 +96,9 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     if not numbered:
         raise ZooError(f"{path}: empty; expected the header {','.join(COLUMNS)}")
     header = tuple(cell.strip() for cell in numbered[0][1].split(","))
+    if profiler_of(header):
+        found = f"holds what {profiler_of(header)} measured, and no accuracy, which a run needs"
+        raise ZooError(f"{path}: {found}; `siegelab zoo {path.name} --accuracy MODEL=0.76 --out zoo.csv` adds it")
     if header != COLUMNS:
         raise ZooError(f"{path}:{numbered[0][0]}: header is {','.join(header)}; expected {','.join(COLUMNS)}")
     for number, line in numbered[1:]:

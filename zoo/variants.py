@@ -16,6 +16,10 @@ from zoo.latency import LatencyProfile
 from zoo.pareto import FeasibleSets, pareto_front
 
 
+class ZooError(ValueError):
+    """Say in one line what is wrong in a zoo file: file, row, column, the value found and what is allowed."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """Describe a model on a kind of device (the model has answers, the variant has a latency profile, as in INFaaS).
