@@ -4,6 +4,7 @@ from analysis.frames import attacks_frame, requests_frame
 from analysis.intervals import Estimate, estimate
 from analysis.leakage import Leakage, in_windows, kde_information_bits, leakage
 from analysis.metrics import Queries, measured
+from analysis.offered import Offer, WorkloadSummary, digest
 from analysis.summary import (
     AttackSummary,
     ClusterSummary,
@@ -32,6 +33,9 @@ __all__ = [
     "AttackSummary",
     "DefenseSummary",
     "VariantSummary",
+    "WorkloadSummary",
+    "Offer",
+    "digest",
     "summarize",
     "requests_frame",
     "attacks_frame",

@@ -10,8 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.intervals import estimate
-from analysis.study import Cell
+from analysis.study import Cell, Column, columns
 
 # Okabe and Ito's palette: told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -151,9 +150,9 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
     """
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     values = [cell.value for cell in cells]
-    estimates = {key: [estimate(cell.values(key)) for cell in cells] for _, key, _, _ in TRADEOFF_SERIES}
-    for name, key, colour, symbol in TRADEOFF_SERIES:
-        points = estimates[key]
+    series = _tradeoff_series(cells)
+    for name, column, colour, symbol in series:
+        points = [cell.estimate(column.metric, column.adversary) for cell in cells]
         figure.add_scatter(
             x=values,
             y=[point.mean for point in points],
@@ -165,17 +164,17 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
             row=1,
             col=1,
         )
-    goodput = estimates["goodput"]
-    for name, key, colour, symbol in TRADEOFF_SERIES[1:]:
-        points = estimates[key]
+    goodput = [cell.estimate("goodput") for cell in cells]
+    for name, column, colour, symbol in series[1:]:
+        points = [cell.estimate(column.metric, column.adversary) for cell in cells]
         figure.add_scatter(
             x=[point.mean for point in goodput],
             y=[point.mean for point in points],
             error_x={"array": [point.half_width for point in goodput], "thickness": 1.2, "width": 4},
             error_y={"array": [point.half_width for point in points], "thickness": 1.2, "width": 4},
             name=name,
-            mode="lines+markers+text" if key == "hit_rate" else "lines+markers",
-            text=[f"{value:g}" for value in values],
+            mode="lines+markers+text" if column.metric == "hit_rate" else "lines+markers",
+            text=[f"{value:g}" if isinstance(value, float) else str(value) for value in values],
             textposition="bottom center",
             line={"color": colour},
             marker={"symbol": symbol, "size": 8},
@@ -189,6 +188,18 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
     figure.update_yaxes(title="attack success", rangemode="tozero", range=[0, 1.05], row=1, col=2)
     n = min(len(cell.summaries) for cell in cells)
     return finished(figure, f"What the defense costs and what it buys (mean and 95 % interval, {n} seeds)", height=500)
+
+
+def _tradeoff_series(cells: Sequence[Cell]) -> list[tuple[str, Column, str, str]]:
+    """Return name, column, colour and symbol of each line; several adversaries have lines and signs of their own."""
+    styles = {key: (name, colour, symbol) for name, key, colour, symbol in TRADEOFF_SERIES}
+    found = []
+    for column in columns(cells, list(styles)):
+        name, colour, symbol = styles[column.metric]
+        who = list(dict.fromkeys(a for cell in cells for a in cell.adversaries))
+        variant = ("", "-open", "-dot", "-open-dot")[who.index(column.adversary) % 4] if column.adversary else ""
+        found.append((f"{column.adversary}: {name}" if column.adversary else name, column, colour, symbol + variant))
+    return found
 
 
 def _shade_phases(figure: go.Figure, attacks: pd.DataFrame) -> None:

@@ -9,11 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.metrics import deadlines_s, everything
 from sim import OUTCOMES, AttackRecord, RunRecord
 
 
 def requests_frame(record: RunRecord) -> pd.DataFrame:
-    """Return one row a query; times in seconds, accuracies as fractions, price in dollars."""
+    """Return one row a query; times in seconds, accuracies as fractions, price in dollars.
+
+    ``in_time`` says whether it was answered by ``deadline_s``, and ``within_spec`` whether by a variant whose profile
+    meets the original spec; shares of these, and of both, are the goodputs of the summary.
+    """
+    queries = everything(record)
     return pd.DataFrame(
         {
             "query": np.arange(len(record.account), dtype=np.int32),
@@ -35,6 +41,9 @@ def requests_frame(record: RunRecord) -> pd.DataFrame:
             "batch_size": record.batch_size,
             "outcome": _named(record.outcome, OUTCOMES),
             "price": record.price,
+            "deadline_s": deadlines_s(record),
+            "in_time": queries.in_time,
+            "within_spec": queries.within_spec,
         }
     )
 

@@ -57,9 +57,7 @@ class Queries:
     @cached_property
     def in_time(self) -> NDArray[np.bool_]:
         """Whether each query was answered by its deadline, shape (sent,)."""
-        record = self.record
-        deadline_s = record.sent_s + record.slo_scale * record.max_latency_s
-        return (record.delivered_s <= deadline_s)[self.mask] & self.answered
+        return (self.record.delivered_s <= deadlines_s(self.record))[self.mask] & self.answered
 
     @cached_property
     def decided(self) -> NDArray[np.bool_]:
@@ -115,6 +113,16 @@ class Queries:
         answers = np.bincount(account, weights=self.answered).astype(np.float64)
         share = answers / np.bincount(account) if by_demand else answers
         return float(share.sum() ** 2 / (len(share) * (share**2).sum())) if share.any() else float("nan")
+
+
+def deadlines_s(record: RunRecord) -> NDArray[np.float64]:
+    """Return when the answer to each query is due, seconds, shape (queries,)."""
+    return record.sent_s + record.slo_scale * record.max_latency_s
+
+
+def everything(record: RunRecord) -> Queries:
+    """Return all queries of a run, those of the warm-up and of the adversaries as well."""
+    return Queries(record, np.ones(len(record.account), dtype=np.bool_))
 
 
 def measured(record: RunRecord, *, attacking: bool) -> Queries:

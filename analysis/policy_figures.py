@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, finished
-from analysis.study import CASE, COLUMNS, COUNTED, SHARES, Cell
+from analysis.study import CASE, COUNTED, SHARES, Cell, Column, columns
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, "#000000")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star")
@@ -27,27 +27,29 @@ def curves(cells: Sequence[Cell], axis: str, metrics: Sequence[str]) -> go.Figur
     Args:
         cells: of the study.
         axis: dotted path of the varied parameter, or ``case``.
-        metrics: names of what to draw, one column of panels each.
+        metrics: names of what to draw, one column of panels each; of attacks for each adversary.
     """
+    panels = columns(cells, metrics)
     rows = list(dict.fromkeys(_others(cell, axis) for cell in cells))
-    spacing = 0.10 if len(metrics) < 4 else 0.07
-    titles = [row for row in rows for _ in metrics] if len(rows) > 1 else None
+    spacing = min(0.10 if len(panels) < 4 else 0.07, 0.5 / len(panels))
+    titles = [row for row in rows for _ in panels] if len(rows) > 1 else None
     figure = make_subplots(
         rows=len(rows),
-        cols=len(metrics),
+        cols=len(panels),
         horizontal_spacing=spacing,
         vertical_spacing=0.3 / len(rows),
         subplot_titles=titles,
     )
     cases = list(dict.fromkeys(cell.case for cell in cells))
     for row, others in enumerate(rows, start=1):
-        for column, metric in enumerate(metrics, start=1):
+        for column, panel in enumerate(panels, start=1):
+            metric = panel.metric
             for case, colour, symbol in zip(cases, cycle(COLOURS), cycle(SYMBOLS), strict=False):
                 own = [cell for cell in cells if cell.case == case and _others(cell, axis) == others]
-                _add_case(figure, own, metric, (colour, symbol), (row, column))
+                _add_case(figure, own, panel, (colour, symbol), (row, column))
             if row == len(rows):
                 figure.update_xaxes(title=_axis_title(axis), row=row, col=column)
-            name = COLUMNS[metric] + (" (share)" if metric in COUNTED else "")
+            name = panel.label + (" (share)" if metric in COUNTED else "")
             figure.update_yaxes(title=name, row=row, col=column)
             if metric not in OF_CLONES:
                 figure.update_yaxes(rangemode="tozero", row=row, col=column)
@@ -68,13 +70,13 @@ def _others(cell: Cell, axis: str) -> str:
 
 
 def _add_case(
-    figure: go.Figure, cells: Sequence[Cell], metric: str, style: tuple[str, str], place: tuple[int, int]
+    figure: go.Figure, cells: Sequence[Cell], panel: Column, style: tuple[str, str], place: tuple[int, int]
 ) -> None:
     (colour, symbol), (row, column) = style, place
-    points = [cell.estimate(metric) for cell in cells]
+    points = [cell.estimate(panel.metric, panel.adversary) for cell in cells]
     name = cells[0].case or "runs"
     widths = [point.half_width for point in points]
-    error = None if metric in COUNTED else {"array": widths, "thickness": 1.2, "width": 4}
+    error = None if panel.metric in COUNTED else {"array": widths, "thickness": 1.2, "width": 4}
     values, means = [cell.value for cell in cells], [point.mean for point in points]
     shared = {"name": name, "legendgroup": name, "showlegend": place == (1, 1)}
     if len(cells) == 1:

@@ -84,6 +84,7 @@ def run_tables(summary: dict[str, Any]) -> list[Table]:
     clones, backdoors = _clones(summary), _backdoors(summary)
     return [
         _groups(summary),
+        *load_tables(summary),
         *attacks,
         *([clones] if clones.rows else []),
         *([backdoors] if backdoors.rows else []),
@@ -91,6 +92,30 @@ def run_tables(summary: dict[str, Any]) -> list[Table]:
         _workers(summary),
         *notes_tables([summary]),
     ]
+
+
+def load_tables(summary: dict[str, Any]) -> list[Table]:
+    """Return a table of what was sent and what that asks of the cluster; none where nobody told."""
+    workload = summary["workload"]
+    if workload["rate_per_s"] is None and workload["capacity_per_s"] is None:
+        return []
+    rates = [shown(workload[key], 1) for key in ("rate_per_s", "sent_per_s", "capacity_per_s")]
+    busy = ", ".join(f"{name} {shown(share)}" for name, share in summary["cluster"]["group_utilization"].items())
+    row = [workload["source"] or "–", *rates, shown(workload["load"]), busy]
+    return [Table(f"Load{asked(workload)}; {CAPACITY}", LOAD_HEADER, [row])]
+
+
+CAPACITY = "capacity is where the busiest worker group would compute all the time, in full batches"
+LOAD_HEADER = ["arrivals", "rate (/s)", "sent (/s)", "capacity (/s)", "load", "utilization"]
+
+
+def asked(workload: dict[str, Any]) -> str:
+    """Say which load a scenario asks for, and what that came to; nothing where it gives a rate."""
+    if workload["share"] is None:
+        return ""
+    measured = workload["share_of"] == "slo-capacity"
+    which = "the capacity that keeps the SLO attainment asked for" if measured else "the capacity with full batches"
+    return f": asked for {workload['share']:g} of {which}, {shown(workload['share_of_per_s'], 1)}/s"
 
 
 def notes_tables(summaries: Sequence[dict[str, Any]]) -> list[Table]:

@@ -21,12 +21,14 @@ class Point:
         seed: of the run.
         summary: of the run, as ``summary.json`` holds it.
         scenario: of the run, resolved, as the TOML text that reproduces it.
+        digest: of all that was measured: equal digests are equal runs; empty where it is not known.
     """
 
     settings: dict[str, Any]
     seed: int
     summary: dict[str, Any]
     scenario: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ class Cell:
     Attributes:
         settings: values of the varied parameters by dotted path.
         summaries: one a seed.
+        digests: of all that was measured, one a seed.
     """
 
     settings: dict[str, Any]
     summaries: tuple[dict[str, Any], ...]
+    digests: tuple[str, ...] = ()
 
     @property
     def case(self) -> str:
@@ -51,44 +55,61 @@ class Cell:
         """Value of the first varied parameter; the case where nothing else is varied."""
         return next((value for path, value in self.settings.items() if path != CASE), self.case)
 
-    def values(self, metric: str) -> list[float | None]:
-        """Return a metric of each replication; see ``METRICS``."""
+    @property
+    def adversaries(self) -> tuple[str, ...]:
+        """Names of the adversaries, in the order of the first run that has each."""
+        return tuple(dict.fromkeys(attack["name"] for summary in self.summaries for attack in summary["attacks"]))
+
+    @property
+    def arrivals(self) -> tuple[dict[str, str] | None, ...]:
+        """Digest of each column of the open-loop queries, by name, one a seed; None where it was not noted."""
+        return tuple(summary["workload"]["arrivals"] if "workload" in summary else None for summary in self.summaries)
+
+    def values(self, metric: str, adversary: str = "") -> list[float | None]:
+        """Return a metric of each replication; see ``METRICS``. Of an attack it is that adversary's, or the first's."""
+        if metric in ATTACK_METRICS and adversary:
+            read = ATTACK_METRICS[metric]
+            own = [[a for a in summary["attacks"] if a["name"] == adversary] for summary in self.summaries]
+            return [read(attacks[0]) if attacks else None for attacks in own]
         return [METRICS[metric](summary) for summary in self.summaries]
 
-    def shown(self, metric: str) -> str:
+    def shown(self, metric: str, adversary: str = "") -> str:
         """Return a metric as tables show it: its estimate, or how many of the runs it holds for."""
         if metric in COUNTED:
-            values = self.values(metric)
+            values = self.values(metric, adversary)
             return f"{sum(value or 0 for value in values):.0f} of {len(values)}"
-        return str(self.estimate(metric))
+        return str(self.estimate(metric, adversary))
 
-    def estimate(self, metric: str) -> Estimate:
+    def estimate(self, metric: str, adversary: str = "") -> Estimate:
         """Return the mean of a metric over the replications, with its 95 % interval."""
-        return estimate(self.values(metric))
+        return estimate(self.values(metric, adversary))
 
 
-def contrasts(rows: Sequence[Cell], baseline: str, metric: str) -> list[tuple[Cell, Estimate]]:
-    """Return how each case differs from one, paired by seed, where all else that is varied is the same.
+@dataclass(frozen=True)
+class Column:
+    """Name a column of a study's tables, or a panel of its figures.
 
-    Args:
-        rows: of a study with cases, each with the same seeds in the same order.
-        baseline: name of the case that the others are compared with.
+    Attributes:
         metric: see ``METRICS``.
-
-    Returns:
-        Every cell of another case, with the mean difference and its 95 % interval over the seeds.
+        adversary: whose it is, where there are several; empty for the benign users, the cluster or the only adversary.
     """
 
-    def rest(cell: Cell) -> str:
-        return repr({path: value for path, value in cell.settings.items() if path != CASE})
+    metric: str
+    adversary: str = ""
 
-    of_baseline = {rest(cell): cell.values(metric) for cell in rows if cell.case == baseline}
-    found = []
-    for cell in rows:
-        if cell.case != baseline and len(of_baseline.get(rest(cell), ())) == len(cell.summaries):
-            pairs = zip(cell.values(metric), of_baseline[rest(cell)], strict=True)
-            found.append((cell, estimate([a - b if a is not None and b is not None else None for a, b in pairs])))
-    return found
+    @property
+    def label(self) -> str:
+        """What tables and figures call it."""
+        return f"{self.adversary}: {COLUMNS[self.metric]}" if self.adversary else COLUMNS[self.metric]
+
+
+def columns(rows: Sequence[Cell], metrics: Sequence[str]) -> list[Column]:
+    """Return the columns for some metrics; those of several adversaries come at the end, each by its name."""
+    names = list(dict.fromkeys(name for cell in rows for name in cell.adversaries))
+    if len(names) < 2:
+        return [Column(metric) for metric in metrics]
+    shared = [Column(metric) for metric in metrics if metric not in ATTACK_METRICS]
+    return shared + [Column(metric, name) for name in names for metric in metrics if metric in ATTACK_METRICS]
 
 
 def cells(points: Sequence[Point]) -> list[Cell]:
@@ -96,7 +117,10 @@ def cells(points: Sequence[Point]) -> list[Cell]:
     gathered: dict[str, list[Point]] = {}
     for point in points:
         gathered.setdefault(repr(point.settings), []).append(point)
-    return [Cell(group[0].settings, tuple(point.summary for point in group)) for group in gathered.values()]
+    return [
+        Cell(group[0].settings, tuple(point.summary for point in group), tuple(point.digest for point in group))
+        for group in gathered.values()
+    ]
 
 
 def _benign(key: str) -> Any:
@@ -112,28 +136,28 @@ def _latency_ms(key: str) -> Any:
 
 
 def _attack(part: str, key: str) -> Any:
-    """Read a number of the first adversary; None where it has none."""
-
-    def read(summary: Mapping[str, Any]) -> float | None:
-        found = summary["attacks"][0][part] if summary["attacks"] else None
-        return None if found is None else found[key]
-
-    return read
+    """Read a number of an attack; None where it has none."""
+    return lambda attack: None if attack[part] is None else attack[part][key]
 
 
 def _of_clone(which: str, key: str) -> Any:
-    """Read a number about a clone of the first adversary; None where it has none."""
+    """Read a number about a clone of an attack; None where it has none."""
 
-    def read(summary: Mapping[str, Any]) -> float | None:
-        found = summary["attacks"][0]["extraction"] if summary["attacks"] else None
+    def read(attack: Mapping[str, Any]) -> float | None:
+        found = attack["extraction"]
         return found[which][key] if found and found[which] else None
 
     return read
 
 
-def _found(summary: Mapping[str, Any]) -> float | None:
-    found = summary["attacks"][0]["fingerprint"] if summary["attacks"] else None
+def _found(attack: Mapping[str, Any]) -> float | None:
+    found = attack["fingerprint"]
     return found["models_found"] / found["models_total"] if found and found["models_total"] else None
+
+
+def _first(read: Any) -> Any:
+    """Read a number of the first adversary; None where there is none."""
+    return lambda summary: read(summary["attacks"][0]) if summary["attacks"] else None
 
 
 def _cluster(key: str) -> Any:
@@ -153,23 +177,10 @@ def _collapsed(summary: Mapping[str, Any]) -> float | None:
 COLLAPSE = 0.9
 """A run whose attainment is below this is called collapsed."""
 
-METRICS = {
-    "slo_attainment": _benign("slo_attainment"),
-    "goodput_per_s": _benign("goodput_per_s"),
-    "effective_accuracy": _benign("effective_accuracy"),
-    "accuracy_in_time": _accuracy_in_time,
-    "jain_index": _benign("jain_index"),
-    "collapsed": _collapsed,
-    "mean_batch": _cluster("mean_batch_size"),
-    "attacker_attainment": lambda summary: summary["attacker"]["slo_attainment"],
-    "goodput": _benign("goodput"),
-    "spec_goodput": _benign("spec_goodput"),
-    "slo_violation_rate": _benign("slo_violation_rate"),
-    "p50_ms": _latency_ms("p50"),
-    "p99_ms": _latency_ms("p99"),
+ATTACK_METRICS: dict[str, Any] = {
     "models_found": _found,
     "fingerprint_queries": _attack("fingerprint", "queries"),
-    "attack_s": lambda summary: summary["attacks"][0]["wall_s"] if summary["attacks"] else None,
+    "attack_s": lambda attack: attack["wall_s"],
     "hit_rate": _attack("fingerprint", "hit_rate"),
     "fidelity": _attack("extraction", "fidelity"),
     "accuracy": _attack("extraction", "accuracy"),
@@ -185,12 +196,34 @@ METRICS = {
     "backdoor_success": _attack("backdoor", "success"),
     "backdoor_expected": _attack("backdoor", "expected"),
 }
+"""How to read each metric of an attack from what a run's summary says of one adversary."""
+
+METRICS = {
+    "rate_per_s": lambda summary: summary["workload"]["rate_per_s"],
+    "capacity_per_s": lambda summary: summary["workload"]["capacity_per_s"],
+    "load": lambda summary: summary["workload"]["load"],
+    "utilization": lambda summary: max(summary["cluster"]["group_utilization"].values()),
+    "slo_attainment": _benign("slo_attainment"),
+    "goodput_per_s": _benign("goodput_per_s"),
+    "effective_accuracy": _benign("effective_accuracy"),
+    "accuracy_in_time": _accuracy_in_time,
+    "jain_index": _benign("jain_index"),
+    "collapsed": _collapsed,
+    "mean_batch": _cluster("mean_batch_size"),
+    "attacker_attainment": lambda summary: summary["attacker"]["slo_attainment"],
+    "goodput": _benign("goodput"),
+    "spec_goodput": _benign("spec_goodput"),
+    "slo_violation_rate": _benign("slo_violation_rate"),
+    "p50_ms": _latency_ms("p50"),
+    "p99_ms": _latency_ms("p99"),
+} | {name: _first(read) for name, read in ATTACK_METRICS.items()}
 """How to read each metric of a study's table from a run's summary; shares, or units where the name says so."""
 
 COUNTED = {"collapsed"}
 """Metrics that hold for a run or not: they are counted, and have no interval of Student's."""
 
 SHARES = {
+    "utilization",
     "goodput",
     "spec_goodput",
     "slo_attainment",
@@ -216,6 +249,10 @@ SHARES = {
 """Metrics that lie in [0, 1]."""
 
 COLUMNS = {
+    "rate_per_s": "rate (/s)",
+    "capacity_per_s": "capacity (/s)",
+    "load": "load (rate over capacity)",
+    "utilization": "utilization",
     "goodput": "benign goodput",
     "spec_goodput": "benign spec goodput",
     "slo_attainment": "SLO attainment",

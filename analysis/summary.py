@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.metrics import Queries, measured
 from analysis.notes import counted
+from analysis.offered import Offer, WorkloadSummary, offered
 from analysis.percentiles import QUANTILES, percentiles, remarks
 from analysis.windows import by_bin, recovery_s
 from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, RunRecord
@@ -68,6 +69,7 @@ class ClusterSummary:
 
     Attributes:
         utilization: share of the run that each worker computed, by name.
+        group_utilization: share of the time that its workers were kept that each worker group computed, by name.
         mean_batch_size: queries a batch, copies and votes among them; None if there was none.
         copies: how often a query was in a batch that did not answer it: a hedge's slower copy, or an earlier vote.
         throughput_per_s: answers a second, over the whole run.
@@ -76,6 +78,7 @@ class ClusterSummary:
     """
 
     utilization: dict[str, float]
+    group_utilization: dict[str, float]
     mean_batch_size: float | None
     copies: int
     throughput_per_s: float
@@ -190,6 +193,7 @@ class Summary:
         slo_scale: deadline = sent + slo_scale * maximum latency of the spec.
         benign: metrics of the benign users.
         attacker: metrics of all adversaries together.
+        workload: what the open-loop users sent, and what that asks of the cluster.
         cluster: what the cluster did.
         attacks: one entry an adversary.
         defenses: in the order in which they are applied.
@@ -205,6 +209,7 @@ class Summary:
     slo_scale: float
     benign: GroupSummary
     attacker: GroupSummary
+    workload: WorkloadSummary
     cluster: ClusterSummary
     attacks: tuple[AttackSummary, ...]
     defenses: tuple[DefenseSummary, ...]
@@ -218,9 +223,24 @@ class Summary:
 
 
 def summarize(
-    record: RunRecord, attacks: Sequence[AttackRecord], defenses: Sequence[DefenseSummary], scenario: str, seed: int
+    record: RunRecord,
+    attacks: Sequence[AttackRecord],
+    defenses: Sequence[DefenseSummary],
+    scenario: str,
+    seed: int,
+    *,
+    offer: Offer | None = None,
 ) -> Summary:
-    """Compute all numbers of a finished run."""
+    """Compute all numbers of a finished run.
+
+    Args:
+        record: of the run.
+        attacks: one an adversary.
+        defenses: in the order in which they are applied.
+        scenario: its name.
+        seed: of the run.
+        offer: how much was to be sent, where that is known.
+    """
     benign, attacker = (_group(measured(record, attacking=attacking)) for attacking in (False, True))
     notes = [
         *record.notes,
@@ -236,6 +256,7 @@ def summarize(
         slo_scale=record.slo_scale,
         benign=benign,
         attacker=attacker,
+        workload=offered(record, offer),
         cluster=_cluster(record),
         attacks=tuple(_attack(record, attack) for attack in attacks),
         defenses=tuple(defenses),
@@ -283,12 +304,23 @@ def _cluster(record: RunRecord) -> ClusterSummary:
     energy_j = record.power_w[:, 0] * record.busy_s + record.power_w[:, 1] * idle_s
     return ClusterSummary(
         utilization={name: float(value) for name, value in zip(record.workers, share, strict=True)},
+        group_utilization=_by_group(record),
         mean_batch_size=int(record.batched.sum()) / batches if batches else None,
         copies=record.copies,
         throughput_per_s=answered / horizon_s if horizon_s > 0 else 0.0,
         cost=float((record.cost_per_hour * record.paid_s).sum() / 3600),
         energy_j=float(energy_j.sum()),
     )
+
+
+def _by_group(record: RunRecord) -> dict[str, float]:
+    """Return the utilization of each worker group; its workers are named after it, with a number."""
+    groups = np.array([name.rpartition("-")[0] or name for name in record.workers], dtype=np.str_)
+    share = {}
+    for group in dict.fromkeys(groups.tolist()):
+        paid_s = float(record.paid_s[groups == group].sum())
+        share[group] = float(record.busy_s[groups == group].sum()) / paid_s if paid_s > 0 else 0.0
+    return share
 
 
 def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:

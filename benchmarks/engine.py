@@ -238,7 +238,8 @@ def full_path(rounds):
             accounts = {account: c.name for c in experiment.campaigns for account in c.accounts}
             record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=accounts)
             attacks = [c.judge(record, scenario.clone) for c in experiment.campaigns]
-            summarize(record, attacks, [DefenseSummary("spec_noise", "laplace")], scenario.name, scenario.seed)
+            named = [DefenseSummary("spec_noise", "laplace")]
+            summarize(record, attacks, named, scenario.name, scenario.seed, offer=experiment.offer)
             return record
 
         taken, record = cpu_seconds(whole)

@@ -13,8 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from adversaries import Campaign
+from analysis import Offer
 from experiments.decode import DecodeError, Problem
-from experiments.demand import mix_of
+from experiments.demand import known_capacity_per_s, mix_of
 from experiments.loads import resolved
 from experiments.scenario import Scenario, ZooChoice
 from policies import Given
@@ -22,6 +23,7 @@ from sim import Arrivals, Cluster, Demand, DispatchSelection, Operator, Shelf, W
 from sim.contracts import Misfit, fitting
 from workloads import Events
 from workloads.sessions import sessions_of
+from workloads.workload import Offered
 from zoo import Zoo, load_table
 from zoo.training import check_takes
 
@@ -37,12 +39,14 @@ class Experiment:
         cluster: assembled, with all open-loop queries decided, at time 0.
         campaigns: one an adversary, launched.
         last_arrival_s: when the last open-loop query is sent, seconds.
+        offer: how much is sent, and what that asks of the cluster.
     """
 
     scenario: Scenario
     cluster: Cluster
     campaigns: tuple[Campaign, ...]
     last_arrival_s: float
+    offer: Offer
 
 
 def build(scenario: Scenario) -> Experiment:
@@ -53,7 +57,7 @@ def build(scenario: Scenario) -> Experiment:
             cannot hold their variants, specs that no variant meets, an attack that needs networks where there are none.
     """
     served = build_zoo(scenario)
-    scenario = resolved(scenario)
+    asked, scenario = scenario, resolved(scenario)
     operator = _operator(scenario)
     duration_s = scenario.run.duration_s
     workload = scenario.workload
@@ -92,7 +96,25 @@ def build(scenario: Scenario) -> Experiment:
         cluster.outlast(client, session.user(client))
     for campaign in campaigns:
         campaign.launch(cluster)
-    return Experiment(scenario, cluster, campaigns, last_arrival_s)
+    return Experiment(scenario, cluster, campaigns, last_arrival_s, _offer(asked, scenario, served, offered))
+
+
+def _offer(asked: Scenario, scenario: Scenario, zoo: Zoo, offered: Offered) -> Offer:
+    """Say how much is sent; the capacity that was just found for the load, or else this scenario's, goes beside it."""
+    workload, load = scenario.workload, scenario.workload.asked
+    source = workload.arrivals or workload.clients
+    if asked is not scenario and load and load.of == "capacity":
+        capacity = load.capacity_per_s
+    else:
+        capacity = known_capacity_per_s(scenario, zoo, offered.whole)
+    return Offer(
+        source=source.kind if source else workload.source,
+        rate_per_s=offered.rate_per_s,
+        capacity_per_s=capacity,
+        share=load.share if load else None,
+        share_of=load.of if load else None,
+        share_of_per_s=load.capacity_per_s if load else None,
+    )
 
 
 def _campaigns(scenario: Scenario, zoo: Zoo, first: int) -> tuple[Campaign, ...]:

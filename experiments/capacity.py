@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.intervals import Estimate, estimate
-from analysis.report import Table, shown
+from analysis.report import CAPACITY, Table, shown
+from analysis.summary import Summary
 from experiments.decode import DecodeError, Problem
 from experiments.loads import resolved
 from experiments.running import run
@@ -25,11 +26,17 @@ class Probe:
         value: rate, load or rate scale that was tried.
         attainment: of benign users, over the replications.
         meets: whether the mean is at least the target.
+        rate_per_s: mean rate that was asked for, requests a second; None where it is not known.
+        capacity_per_s: of the scenario with full batches, requests a second; None where it is not known.
+        utilization: of the busiest worker group, mean over the replications.
     """
 
     value: float
     attainment: Estimate
     meets: bool
+    rate_per_s: float | None
+    capacity_per_s: float | None
+    utilization: float
 
 
 @dataclass(frozen=True)
@@ -137,11 +144,11 @@ def highest(
     def meets(value: float) -> bool:
         scenarios = [replace(at(value), seed=seed) for seed in seeds]
         if executor is None:
-            found = estimate(list(map(_attainment, scenarios)))
+            runs = list(map(_summary, scenarios))
         else:
-            runs = [executor.submit(_attainment, scenario) for scenario in scenarios]
-            found = estimate([done.result() for done in runs])
-        probes.append(Probe(value, found, not found.mean < target))  # NaN where nothing was sent, and nothing missed
+            submitted = [executor.submit(_summary, scenario) for scenario in scenarios]
+            runs = [done.result() for done in submitted]
+        probes.append(_probed(value, target, runs))
         return probes[-1].meets
 
     low, high = _bracket(meets, start)
@@ -172,17 +179,44 @@ def _bracket(meets: Callable[[float], bool], start: float) -> tuple[float, float
     return 0.0, high
 
 
-def _attainment(scenario: Scenario) -> float | None:
-    return run(scenario).summary.benign.slo_attainment
+def _summary(scenario: Scenario) -> Summary:
+    return run(scenario).summary
+
+
+def _probed(value: float, target: float, runs: Sequence[Summary]) -> Probe:
+    """Gather the runs at one value; one that sent nothing has missed nothing."""
+    attainment = estimate([one.benign.slo_attainment for one in runs])
+    workload = runs[0].workload
+    busiest = [max(one.cluster.group_utilization.values()) for one in runs]
+    return Probe(
+        value=value,
+        attainment=attainment,
+        meets=not attainment.mean < target,
+        rate_per_s=workload.rate_per_s,
+        capacity_per_s=workload.capacity_per_s,
+        utilization=sum(busiest) / len(busiest),
+    )
 
 
 def capacity_table(found: Capacity) -> Table:
     """Return everything that was tried, lowest first."""
     n = found.probes[0].attainment.n
+    rows = [
+        [
+            shown(p.value),
+            shown(p.rate_per_s, 1),
+            shown(p.capacity_per_s, 1),
+            shown(p.utilization),
+            str(p.attainment),
+            "yes" if p.meets else "",
+        ]
+        for p in sorted(found.probes, key=_value)
+    ]
     return Table(
-        f"Highest {found.path} with an SLO attainment of at least {found.target:g}: {found.value:.5g} (n = {n} a row)",
-        [found.path, "SLO attainment", "meets"],
-        [[shown(p.value), str(p.attainment), "yes" if p.meets else ""] for p in sorted(found.probes, key=_value)],
+        f"Highest {found.path} with an SLO attainment of at least {found.target:g}: {found.value:.5g} (n = {n} a row); "
+        f"{CAPACITY}; utilization of that group",
+        [found.path, "rate (/s)", "capacity (/s)", "utilization", "SLO attainment", "meets"],
+        rows,
     )
 
 

@@ -133,7 +133,7 @@ def sweep_command(
 
     from experiments.plugins import load_plugins
     from experiments.processes import worker_processes
-    from experiments.reporting import study_report, study_tables
+    from experiments.reporting import load_table, study_report, study_tables
     from experiments.results import check_place
     from experiments.sweeping import load_study, sweep
 
@@ -149,7 +149,11 @@ def sweep_command(
         report = folder / "report.html"
         report.write_text(study_report(done), encoding="utf-8")
         tables = study_tables(plan, done)
-    rows = [dict(zip(tables[0].header, row, strict=True)) for row in tables[0].rows]
+    loads = load_table(plan, done)
+    rows = [
+        dict(zip(tables[0].header, row, strict=True)) | dict(zip(loads.header, load, strict=True))
+        for row, load in zip(tables[0].rows, loads.rows, strict=True)
+    ]
     print_tables(tables, rows if as_json else None)
     say(f"report: {report}", as_json)
 

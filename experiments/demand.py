@@ -47,6 +47,14 @@ def capacity_per_s(scenario: Scenario, zoo: Zoo, whole: Events | None = None) ->
     return 1 / float(max(busy_s))
 
 
+def known_capacity_per_s(scenario: Scenario, zoo: Zoo, whole: Events | None = None) -> float | None:
+    """Return ``capacity_per_s``; None where the users ask for nothing that is served."""
+    try:
+        return capacity_per_s(scenario, zoo, whole)
+    except ValueError:
+        return None
+
+
 def mix_of(scenario: Scenario, zoo: Zoo, whole: Events | None = None) -> Floats:
     """Return the share of the users' queries that the selection policy gives to each variant, on an idle cluster.
 

@@ -80,8 +80,11 @@ def _measured(base: Scenario, load: Load, executor: Executor | None) -> float:
     def at(rate_per_s: float) -> Scenario:
         return replace(quiet, workload=quiet.workload.at_rate(rate_per_s))
 
+    start = _full_batches(quiet)
     try:
-        found, _ = highest(at, _full_batches(quiet), load.target, _seeds(load), executor)
+        found, _ = highest(at, start, load.target, _seeds(load), executor)
+    except DecodeError:
+        raise
     except ValueError as problem:
         raise DecodeError([Problem(PATH, str(problem))]) from None
     if not found:

@@ -8,12 +8,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from analysis.contrasts import contrasts, identical, shared_by_seeds
 from analysis.escaping import escaped
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
-from analysis.intervals import Estimate
 from analysis.policy_figures import curves, frontier
-from analysis.report import Table, notes_tables, page, run_tables
-from analysis.study import CASE, COLUMNS, Cell, contrasts
+from analysis.report import CAPACITY, Table, asked, notes_tables, page, run_tables
+from analysis.study import CASE, COLUMNS, Cell, columns
 from experiments.results import Folder, ResultsError
 from experiments.sweeping import Study, StudyFolder
 
@@ -102,24 +102,59 @@ def _figures_of(study: Study) -> list[str]:
 
 
 def study_tables(study: Study, folder: StudyFolder) -> list[Table]:
-    """Return the table of a study, its differences from the baseline where it has one, and the notes of its runs."""
+    """Return the table of a study, its differences from the baseline where it has one, its loads, and what to note."""
     contrast = [contrast_table(study, folder)] if study.baseline else []
-    return [study_table(study, folder), *contrast, *notes_tables([point.summary for point in folder.points])]
+    notes = notes_tables([point.summary for point in folder.points])
+    return [study_table(study, folder), *contrast, *identity_tables(folder), load_table(study, folder), *notes]
 
 
 def contrast_table(study: Study, folder: StudyFolder) -> Table:
     """Return one row a case and value of the varied parameters: what it differs by from the baseline."""
-    columns = [dict(_by_settings(contrasts(folder.cells, study.baseline, metric))) for metric in study.metrics]
-    cases = [cell for cell in folder.cells if cell.case != study.baseline]
+    pairs = contrasts(folder.cells, study.baseline)
+    shown = columns(folder.cells, study.metrics)
     rows = [
-        [*_settings(study, cell), *(str(column.get(repr(cell.settings), "–")) for column in columns)] for cell in cases
+        [
+            *_settings(study, pair.cell),
+            f"other {', '.join(pair.differing)}: unpaired" if pair.differing else "equal: paired",
+            *(str(pair.difference(column.metric, column.adversary)) for column in shown),
+        ]
+        for pair in pairs
     ]
-    caption = f"Difference from {study.baseline}, paired by seed: mean and 95 % interval over {len(study.seeds)} seeds"
-    return Table(caption, _header(study), rows)
+    unpaired = [bool(pair.differing) for pair in pairs]
+    if not any(unpaired):
+        how = "paired by seed over equal arrivals (compared column by column)"
+    elif all(unpaired):
+        how = "unpaired (Welch), since the arrivals differ"
+    else:
+        how = "paired by seed where the arrivals are equal, and unpaired (Welch) where they differ"
+    caption = f"Difference from {study.baseline}, {how}: mean and 95 % interval over {len(study.seeds)} seeds"
+    return Table(caption, [*_varied(study), "arrivals", *(column.label for column in shown)], rows)
 
 
-def _by_settings(found: list[tuple[Cell, Estimate]]) -> list[tuple[str, Estimate]]:
-    return [(repr(cell.settings), difference) for cell, difference in found]
+def identity_tables(folder: StudyFolder) -> list[Table]:
+    """Return a table that says in words which combinations gave the same runs; none where all differ."""
+    groups = [" and ".join(_named(cell) for cell in group) for group in identical(folder.cells)]
+    rows = [[f"{names} are identical: every column of every run is equal"] for names in groups]
+    return [Table("Identical combinations: there is nothing to compare", ["what is the same"], rows)] if rows else []
+
+
+def _named(cell: Cell) -> str:
+    """Return the settings of a cell in words."""
+    rest = [f"{path.rsplit('.', 1)[-1]} = {value}" for path, value in cell.settings.items() if path != CASE]
+    return " with ".join(part for part in (cell.case, ", ".join(rest)) if part)
+
+
+def load_table(study: Study, folder: StudyFolder) -> Table:
+    """Return one row a value of the varied parameters: what was sent, and what that asks of the cluster."""
+    names = ("rate_per_s", "capacity_per_s", "load", "utilization")
+    rows = [[*_settings(study, cell), *(cell.shown(name) for name in names)] for cell in folder.cells]
+    caption = f"Load; {CAPACITY}, by the policy of the row; utilization is that of the busiest group"
+    told = dict.fromkeys(asked(point.summary["workload"]) for point in folder.points if point.seed == study.seeds[0])
+    if len(told) == 1 and all(told):
+        caption = (
+            f"Load{next(iter(told))} of the study's scenario at seed {study.seeds[0]}{caption.removeprefix('Load')}"
+        )
+    return Table(caption, [*_varied(study), *(COLUMNS[name] for name in names)], rows)
 
 
 def _settings(study: Study, cell: Cell) -> list[str]:
@@ -127,15 +162,26 @@ def _settings(study: Study, cell: Cell) -> list[str]:
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
 
 
-def _header(study: Study) -> list[str]:
-    paths = [*([CASE] if study.cases else []), *study.grid]
-    return [*(path.rsplit(".", 1)[-1] for path in paths), *(COLUMNS[name] for name in study.metrics)]
+def _varied(study: Study) -> list[str]:
+    return [path.rsplit(".", 1)[-1] for path in [*([CASE] if study.cases else []), *study.grid]]
 
 
 def study_table(study: Study, folder: StudyFolder) -> Table:
     """Return one row a value of the varied parameters: means over the seeds with 95 % intervals."""
-    rows = [[*_settings(study, cell), *(cell.shown(metric) for metric in study.metrics)] for cell in folder.cells]
+    shown = columns(folder.cells, study.metrics)
+    rows = [[*_settings(study, cell), *(cell.shown(c.metric, c.adversary) for c in shown)] for cell in folder.cells]
     caption = (
         f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
     )
-    return Table(caption, _header(study), rows)
+    return Table(caption + seeds_vary(folder), [*_varied(study), *(column.label for column in shown)], rows)
+
+
+def seeds_vary(folder: StudyFolder) -> str:
+    """Say what the seeds vary, where they share the times of the arrivals, as with a trace; else nothing."""
+    shared, varied = shared_by_seeds(folder.cells)
+    if "times" not in shared or len(folder.study.seeds) < 2:
+        return ""
+    traces = all(point.summary["workload"]["source"] == "trace" for point in folder.points)
+    whose = "the trace's" if traces else "the same"
+    draws = "the draws of service, policies and attacks"
+    return f"; seeds vary {', '.join([*varied, draws])}; the times of the arrivals are {whose}"

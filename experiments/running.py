@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from analysis import DefenseSummary, Summary, attacks_frame, requests_frame, steady_from_s, summarize
+from analysis import DefenseSummary, Summary, attacks_frame, digest, requests_frame, steady_from_s, summarize
 from experiments.building import Experiment, build
 from experiments.scenario import Scenario
 from sim import AttackRecord, RunRecord
@@ -80,10 +81,23 @@ def run(scenario: Scenario, progress: Progress | None = None) -> Result:
     attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
     timings["judge"] = clock()
     defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]
-    summary = summarize(record, attacks, defenses, scenario.name, scenario.seed)
+    summary = summarize(record, attacks, defenses, scenario.name, scenario.seed, offer=experiment.offer)
     timings["summarize"] = clock()
     seconds = {name: timings[name] - timings[before] for before, name in pairwise(timings)}
     return Result(scenario, record, attacks, summary, seconds)
+
+
+def digest_of(result: Result) -> str:
+    """Return a digest of all that was measured: runs with equal ones are the same in every column and every number.
+
+    What things are called is left out: a policy that changes nothing gives the same digest.
+    """
+    columns = {name: value for name, value in vars(result.record).items() if isinstance(value, np.ndarray)}
+    summary = result.summary.to_dict()
+    numbers = {part: summary[part] for part in ("benign", "attacker", "cluster", "outages")}
+    attacks = [{k: v for k, v in attack.items() if k not in ("name", "kind", "notes")} for attack in summary["attacks"]]
+    text = json.dumps([numbers, attacks], sort_keys=True)
+    return digest(*columns.values(), np.frombuffer(text.encode(), dtype=np.uint8))
 
 
 def _simulate(experiment: Experiment, progress: Progress) -> None:

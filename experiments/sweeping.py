@@ -23,10 +23,10 @@ from experiments.decode import DecodeError, decode, encode
 from experiments.loading import ScenarioError, load, open_source
 from experiments.loads import shared_capacities, with_capacity
 from experiments.results import Folder, ResultsError, save, scenario_toml
-from experiments.running import Progress, run
+from experiments.running import Progress, digest_of, run
 from experiments.scenario import Scenario
 
-POINTS = 2
+POINTS = 3
 """Version of what a point's file holds; files of other versions are run again."""
 
 DEFENSE_METRICS = (
@@ -139,7 +139,7 @@ class StudyFolder:
         """The finished runs, in the order of the grid and the seeds."""
         found = [json.loads(file.read_text(encoding="utf-8")) for file in (self.path / "points").glob("*.json")]
         order = {repr(settings): number for number, settings in enumerate(self.study.settings())}
-        points = [Point(entry["settings"], entry["seed"], entry["summary"], entry["scenario"]) for entry in found]
+        points = [Point(**entry) for entry in found]
         known = [point for point in points if repr(point.settings) in order and point.seed in self.study.seeds]
         if not known:
             raise ResultsError(f"{self.path}: no finished point of the study here")
@@ -264,6 +264,7 @@ def _run_job(job: Job) -> None:
         "seed": job.scenario.seed,
         "scenario": scenario_toml(result.scenario),
         "summary": result.summary.to_dict(),
+        "digest": digest_of(result),
     }
     _write(job.point, json.dumps(entry, indent=1, allow_nan=False))
 

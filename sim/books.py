@@ -56,6 +56,7 @@ def close_books(cluster: Cluster, warmup_s: float, attackers: dict[int, str]) ->
         copies=service.copies,
         paid_s=service.paid_s,
         cost_per_hour=np.array([group.cost_per_hour for group in groups]),
+        open_loop=int(np.searchsorted(rows, log.open_loop)),
         outages=tuple(cluster.fleet.outages) if cluster.fleet else (),
         notes=tuple(cluster.notes),
         power_w=np.array([(group.power_w, group.idle_power_w) for group in groups]),

@@ -77,6 +77,7 @@ class RunRecord:
         copies: how often a query was in a finished batch that did not answer it: another copy was faster, more votes of
             an ensemble were to come, or it had been given up.
         outages: in the order in which they began.
+        open_loop: how many of the queries, the first ones, came from the open-loop users.
         notes: what is not as it was asked for, a line each.
     """
 
@@ -111,6 +112,7 @@ class RunRecord:
     power_w: NDArray[np.float64]
     copies: int = 0
     outages: tuple[Outage, ...] = ()
+    open_loop: int = 0
     notes: tuple[str, ...] = ()
 
     @property

@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import front_zoo, operator, queries
+from scipy import stats
 
 from analysis import attacks_frame, estimate, measured, requests_frame, summarize
+from analysis.contrasts import contrasts, identical, shared_by_seeds
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
+from analysis.offered import ARRIVAL_COLUMNS, digest
 from analysis.report import Table, page, run_tables, shown
-from analysis.study import Cell, Point, cells, contrasts
+from analysis.study import Cell, Point, cells, columns
 from experiments.conformance import example_zoo
 from sim import OUTCOMES, AttackRecord, Backdoor, CloneQuality, Cluster, Extraction, Fingerprint, Phase, WorkerGroup
 from sim.records import RunRecord
@@ -128,7 +131,7 @@ def test_the_request_table_has_the_promised_columns():
     promised = (
         "query, account, group, priority, item, sent_s, arrived_s, started_s, finished_s, delivered_s, "
         "min_accuracy, max_latency_s, rewritten_min_accuracy, rewritten_max_latency_s, "
-        "variant, worker, batch_size, outcome, price"
+        "variant, worker, batch_size, outcome, price, deadline_s, in_time, within_spec"
     )
     assert list(frame.columns) == promised.split(", ")
     assert frame["group"].tolist() == ["benign"] * 6 + ["attacker"] * 2
@@ -252,23 +255,100 @@ def test_numbers_are_shown_for_reading():
     assert [shown(value) for value in (None, 0.12345, 1234567, "x")] == ["–", "0.123", "1,234,567", "x"]
 
 
-def fidelities(case, values):
-    summaries = tuple({"attacks": [{"extraction": {"fidelity": value}}]} for value in values)
-    return Cell({"case": case, "size": len(values)}, summaries)
+def fidelities(case, values, arrivals="same", **settings):
+    summaries = tuple(
+        {
+            "attacks": [{"name": "thief", "extraction": {"fidelity": value}}],
+            "workload": {"arrivals": dict.fromkeys(ARRIVAL_COLUMNS, f"{arrivals} {seed}")},
+        }
+        for seed, value in enumerate(values)
+    )
+    return Cell({"case": case, "size": len(values), **settings}, summaries, tuple(f"{case} {v}" for v in values))
 
 
 def test_cases_are_compared_seed_by_seed():
     """Paired differences have the interval of the differences, which is smaller than that of either mean."""
     base, other = [0.5, 0.7, 0.9], [0.6, 0.81, 0.99]
     rows = [fidelities("base", base), fidelities("other", other), fidelities("other", [0.1, 0.2])]
-    ((cell, difference),) = contrasts(rows, "base", "fidelity")  # two seeds find no partner
-    assert cell is rows[1]
-    expected = estimate([0.1, 0.11, 0.09])
+    (pair,) = contrasts(rows, "base")  # two seeds find no partner
+    assert (pair.cell, pair.base) == (rows[1], rows[0])
+    expected, difference = estimate([0.1, 0.11, 0.09]), pair.difference("fidelity")
     assert difference.mean == pytest.approx(0.1)
     assert difference.half_width == pytest.approx(expected.half_width)
     assert difference.half_width < rows[0].estimate("fidelity").half_width
     missing = [fidelities("base", [None, 0.5, 0.5]), fidelities("other", [0.4, 0.6, 0.7])]
-    assert contrasts(missing, "base", "fidelity")[0][1].mean == pytest.approx(0.15)
+    assert contrasts(missing, "base")[0].difference("fidelity").mean == pytest.approx(0.15)
+
+
+def test_cases_with_other_arrivals_are_not_paired():
+    """The same values over other arrivals have Welch's interval, by scipy's own test."""
+    base, other = [0.5, 0.7, 0.9, 0.8], [0.6, 0.81, 0.99, 0.2]
+    rows = [fidelities("base", base), fidelities("other", other, "others")]
+    (pair,) = contrasts(rows, "base")
+    assert pair.differing == ("times",)
+    low, high = stats.ttest_ind(other, base, equal_var=False).confidence_interval(0.95)
+    found = pair.difference("fidelity")
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
+    assert found.half_width > estimate([a - b for a, b in zip(other, base, strict=True)]).half_width * 0.5
+
+
+@pytest.mark.parametrize(("column", "what"), ARRIVAL_COLUMNS.items())
+def test_one_column_of_one_seed_is_enough_to_differ(column, what):
+    rows = [fidelities("base", [0.5, 0.7]), fidelities("other", [0.6, 0.8])]
+    rows[1].summaries[1]["workload"]["arrivals"][column] = "another"
+    assert contrasts(rows, "base")[0].differing == (what,)
+
+
+def test_arrivals_that_nobody_noted_are_not_taken_for_equal():
+    rows = [fidelities("base", [0.5, 0.7]), fidelities("other", [0.6, 0.8])]
+    for cell in rows:
+        del cell.summaries[1]["workload"]
+    assert contrasts(rows, "base")[0].differing == ("arrivals that nobody noted",)
+
+
+def test_identical_cells_are_found_wherever_they_stand():
+    rows = [fidelities(case, [0.5, 0.7], number=n) for n, case in enumerate(("a", "b", "a", "c", "b", "d"))]
+    rows.append(replace(rows[5], digests=("d 0.5", "")))  # a run that nobody noted is like no other
+    assert identical(rows) == [[rows[0], rows[2]], [rows[1], rows[4]]]
+    assert identical(rows[-1:] * 2) == []
+
+
+def test_seeds_share_what_is_equal_in_all_cells():
+    rows = [fidelities("base", [0.5, 0.7]), fidelities("other", [0.6, 0.8])]
+    assert shared_by_seeds(rows) == ((), ("times", "accounts", "items", "specs", "priorities"))
+    for cell in rows:
+        for summary in cell.summaries:
+            summary["workload"]["arrivals"] |= {"sent_s": "one", "max_latency_s": "one"}
+    assert shared_by_seeds(rows) == (("times",), ("accounts", "items", "specs", "priorities"))
+
+
+def test_every_adversary_has_its_columns():
+    rows = [fidelities("one", [0.5, 0.7])]
+    assert [column.label for column in columns(rows, ["fidelity", "goodput"])] == ["fidelity", "benign goodput"]
+    spy = {"name": "spy", "extraction": {"fidelity": 0.25}}
+    rows[0].summaries[0]["attacks"].append(spy)
+    rows.append(Cell({"case": "two"}, ({"attacks": [spy]}, {"attacks": []})))
+    found = columns(rows, ["fidelity", "goodput"])
+    assert [column.label for column in found] == ["benign goodput", "thief: fidelity", "spy: fidelity"]
+    values = [[cell.values(c.metric, c.adversary) for c in found[1:]] for cell in rows]
+    assert values == [[[0.5, 0.7], [0.25, None]], [[None, None], [0.25, None]]]
+
+
+def test_equal_digests_are_equal_columns():
+    column = np.array([0.0, 1.0])
+    assert digest(column) == digest(column.copy())
+    for other in (column[:1], column + 1e-16 + 1, column.astype(np.float32), np.array([0.0, 1.0, 0.0])):
+        assert digest(other) != digest(column)
+    assert digest(column, column[:0]) != digest(column)
+
+
+def test_the_columns_of_a_run_say_what_its_summary_counts():
+    """Deadlines, answers in time and answers within the spec, recomputed from the table alone."""
+    record = by_hand()
+    frame = requests_frame(record)
+    assert frame["deadline_s"].tolist() == pytest.approx((record.sent_s + 2 * record.max_latency_s).tolist())
+    assert frame["in_time"].tolist() == [True, False, True, False, False, True, True, False]
+    assert frame["within_spec"].tolist() == [True, True, False, False, False, True, True, False]
 
 
 def test_the_tables_of_a_run_show_clones_and_backdoors():
