@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +123,14 @@ def test_every_format_has_a_sample():
     counts = {"azure-functions-2019", "worldcup98", "counts-per-second"}
     sampled = {kind for kind, *_ in (*SAMPLES.values(), *PUBLISHED.values())}
     assert {part.kind for part in FORMATS} == sampled | counts | {"guidellm"}
+
+
+def test_the_guide_and_the_readme_tell_of_every_format():
+    root = Path(__file__).parents[1]
+    guide = (root / "docs" / "guides" / "workloads.md").read_text()
+    assert set(re.findall(r"^\| `([\w-]+)` \|", guide, re.MULTILINE)) == {part.kind for part in FORMATS}
+    words = {16: "sixteen", 17: "seventeen", 18: "eighteen"}
+    assert f"{words[len(FORMATS)]} trace formats" in (root / "README.md").read_text()
 
 
 @pytest.mark.parametrize("sample", [*SAMPLES, *PUBLISHED])
