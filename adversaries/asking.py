@@ -33,12 +33,14 @@ class Setting:
         spec: that is asked for.
         holdings: items to send besides.
         rng: of the attack.
+        notes: of the attack, for what a manner does not do as it was asked.
     """
 
     client: Client
     spec: Spec
     holdings: Holdings
     rng: np.random.Generator
+    notes: Notes = field(default_factory=Notes)
 
     def plain(self, parallel: int) -> Send:
         """Return what sends with up to ``parallel`` queries under way, oldest first."""
@@ -145,9 +147,10 @@ def oracle(
     parallel: int,
 ) -> Oracle:
     """Return what asks at a spec: plainly with up to ``parallel`` queries under way, in all manners of the list."""
-    setting = Setting(client, spec, holdings, rng)
+    setting = Setting(client, spec, holdings, rng, notes)
     send: Any = setting.plain(parallel)
     for one in manner:
         send = one.applied(send, setting)
     pool = holdings.pool(source, client, rng) if holdings.pools else np.empty(0, dtype=np.int64)
+    notes.source, notes.pool = source, tuple(pool.tolist())
     return Oracle(setting, notes, pool, parallel, send)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -16,6 +17,15 @@ from adversaries.manners import Retry
 from adversaries.search import Grid, MostAccurateFirst, Search, feasible
 from sim import BudgetExhausted, Client, Spec
 from zoo import TRIGGERED, Zoo
+
+
+@contextmanager
+def _within(notes: Notes, remark: str) -> Iterator[None]:
+    """Go on with what there is when a share of the budget is spent, and say so."""
+    try:
+        yield
+    except BudgetExhausted:
+        notes.remark(remark)
 
 
 @dataclass(frozen=True)
@@ -74,19 +84,25 @@ class BackdoorUser(Adversary):
         """Return the attack as a process."""
         items = holdings.pools.get(TRIGGERED, holdings.pools["in-distribution"])
         notes.chosen = Spec(0.0, self.latency_bound_s)
+        if len(items) < client.budget:
+            notes.remark(f"there are {len(items):,} triggered items for {client.budget:,} queries: some are sent again")
         if self.fingerprinting:
             whole = client.budget
             client.budget = round(whole * self.fingerprint_share)
             notes.begin("fingerprint", client)
-            with suppress(BudgetExhausted):  # he goes on with what he has found
+            with _within(notes, "its share of the budget ended the fingerprint before it was done"):
                 yield from self.search.search(partial(feasible, client), self.grid, notes.specs)
+            if not notes.specs:
+                notes.remark("the fingerprint found no model: any model within latency_bound_s was asked for")
+            if len(items) < self.trials:
+                notes.remark(f"there are {len(items):,} triggered items, fewer than the {self.trials:,} of a trial")
             client.budget = round(whole * 2 * self.fingerprint_share)
             notes.begin("trials", client)
             best = -1.0
-            with suppress(BudgetExhausted):
+            with _within(notes, "its share of the budget ended the trials before all specs were tried"):
                 for spec in notes.specs:
                     trial = self._asking(client, spec, holdings, rng)
-                    _, answers = yield from trial.query(rng.choice(items, self.trials).tolist())
+                    _, answers = yield from trial.query(rng.permutation(items)[: self.trials].tolist())
                     turned = float((answers.argmax(axis=1) == self.label).mean()) if len(answers) else 0.0
                     if turned > best:
                         best, notes.chosen = turned, spec

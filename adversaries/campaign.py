@@ -15,6 +15,7 @@ from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Notes, Process, pick
 from adversaries.holdings import Holdings
 from adversaries.judging import Judge, trained_clone
+from adversaries.shortfalls import Ended, of_clones, of_course, of_items, repeats
 from sim import (
     OUTCOMES,
     AttackRecord,
@@ -57,6 +58,7 @@ class Campaign:
     notes: Notes = field(default_factory=Notes)
     holdings: Holdings = field(default_factory=lambda: Holdings({}))
     _routes: Callable[[Spec], NDArray[np.float64]] | None = None
+    _ended: Ended = "running"
 
     @property
     def accounts(self) -> range:
@@ -66,6 +68,7 @@ class Campaign:
     def launch(self, cluster: Cluster) -> None:
         """Start the attack in a cluster, before it runs; one that would begin after the cluster closes never does."""
         if self.adversary.start_s >= cluster.closes_s:
+            self._ended = "closed"
             return
         pinned = self.target_model() if self.adversary.needs_oracle else None
         sender = self.adversary.sybils.chooser(self.accounts, stream(self.seed, f"sybils/{self.name}"))
@@ -84,7 +87,9 @@ class Campaign:
             rng = stream(self.seed, f"adversary/{self.name}")
             yield from self.adversary.attack(client, self.notes, self.holdings, rng)
         except BudgetExhausted:
-            return
+            self._ended = "closed" if client.shut_out else "budget"
+        else:
+            self._ended = "itself"
 
     def target_model(self) -> str:
         """Return the model that the adversary names, or would choose if it knew the front.
@@ -93,10 +98,14 @@ class Campaign:
         """
         if self.adversary.named_target is not None:
             return self.adversary.named_target
+        slowest_first, reach = self._front()
+        return self.zoo.variants[pick(reach, self.adversary.target) if reach else slowest_first[-1]].model
+
+    def _front(self) -> tuple[list[int], list[int]]:
+        """Return the variants of the front, the slowest first, and those of them that the adversary could use."""
         front = np.flatnonzero(self.zoo.on_front)
-        slowest_first = front[np.argsort(-self.zoo.latencies_s[front], kind="stable")]
-        reach = [int(v) for v in slowest_first if self.zoo.latencies_s[v] <= self.adversary.latency_bound_s]
-        return self.zoo.variants[pick(reach, self.adversary.target) if reach else int(slowest_first[-1])].model
+        slowest_first: list[int] = front[np.argsort(-self.zoo.latencies_s[front], kind="stable")].tolist()
+        return slowest_first, [v for v in slowest_first if self.zoo.latencies_s[v] <= self.adversary.latency_bound_s]
 
     def judge(self, record: RunRecord, recipe: CloneRecipe) -> AttackRecord:
         """Say what the attack achieved, from its notes and from the truth in the run's record."""
@@ -113,6 +122,7 @@ class Campaign:
             asked = asked[at_it]
         answered = record.outcome[asked] == ANSWERED
         hits = np.isin(record.variant[asked], targets) & answered
+        shortfalls = self._shortfalls(record.item[asked], len(rows), recipe)
         return AttackRecord(
             name=self.name,
             kind=self.adversary.kind,
@@ -129,7 +139,18 @@ class Campaign:
             )
             if self.adversary.wanted_label is not None
             else None,
+            notes=(*self.notes.remarks, *shortfalls),
         )
+
+    def _shortfalls(self, asked: NDArray[np.int32], sent: int, recipe: CloneRecipe) -> list[str]:
+        """Say what was not as it was asked for, as far as the whole attack shows it."""
+        lines = of_course(self.adversary, self.notes, self._ended, sent)
+        if not self.adversary.extracts:
+            return lines
+        if self.adversary.named_target is None and not self._front()[1]:
+            lines.append("no model of the front is within latency_bound_s: the target is the fastest")
+        budget = self.adversary.budget.queries
+        return [*lines, *of_items(self.notes, asked.tolist(), budget), *of_clones(recipe, len(self.notes.items))]
 
     def _phases(self, record: RunRecord, rows: NDArray[np.int64]) -> tuple[Phase, ...]:
         marks = self.notes.phases
@@ -189,6 +210,7 @@ class Campaign:
             checkpoints=tuple(qualities[:-1]),
             transfer=transfer,
             robust_accuracy=robust,
+            repeats=repeats(notes),
         )
 
     def _asked(self, labels: int) -> int:

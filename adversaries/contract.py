@@ -59,6 +59,9 @@ class Notes:
         clone: the clone of the attack's own loop, from inputs to class probabilities; None where it trains none.
         told_apart: how many models a fingerprint by outputs has told apart.
         fingerprints: what each complete fingerprint found and when, where it is taken again and again.
+        source: where the items of the attack come from; empty where it has none.
+        pool: numbers of the items of that source.
+        remarks: what was not as it was asked for, a line each.
     """
 
     specs: list[Spec] = field(default_factory=list)
@@ -71,12 +74,20 @@ class Notes:
     clone: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
     told_apart: int = 0
     fingerprints: list[tuple[float, tuple[Spec, ...]]] = field(default_factory=list)
+    source: str = ""
+    pool: tuple[int, ...] = ()
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, item: int, answer: NDArray[np.float32], sent: int) -> None:
         """Take down an answer."""
         self.items.append(item)
         self.answers.append(answer)
         self.asked.append(sent)
+
+    def remark(self, line: str) -> None:
+        """Take down that something is not as it was asked for; once is enough."""
+        if line not in self.remarks:
+            self.remarks.append(line)
 
     def begin(self, phase: str, client: Client) -> None:
         """Note that a phase begins; it lasts until the next one, or to the end of the attack."""

@@ -106,4 +106,6 @@ def trained_clone(
     items = np.array(notes.items[:labels])
     pool = holdings.pools["in-distribution"]
     unlabelled = holdings.inputs(np.setdiff1d(pool, items)) if recipe.learner == "mixmatch" else np.empty(0, np.float32)
+    if recipe.learner == "mixmatch" and not len(unlabelled):
+        notes.remark("MixMatch had no item left without a label: the clone learns as the supervised one does")
     return train_clone(holdings.inputs(items), np.stack(notes.answers[:labels]), unlabelled, recipe, rng)

@@ -232,13 +232,14 @@ class GiveUp(Manner):
         if self.window < 1:
             raise ValueError(f"window must be at least 1, not {self.window}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, setting: Setting) -> Send:
         """Return what sends as long as it pays."""
         last: deque[Answer] = deque(maxlen=self.window)
 
         def sending(items: Sequence[int]) -> Answers:
             useful = sum(answer.probabilities is not None for answer in last)
             if len(last) == self.window and sum(answer.price for answer in last) > self.dollars * useful:
+                setting.notes.remark(f"gave up: answers cost more than {self.dollars:g} dollars each")
                 raise BudgetExhausted
             answers = yield from send(items)
             last.extend(answers)

@@ -65,7 +65,7 @@ class TimingFingerprint(Adversary):
         accuracy, found = 0.0, list[tuple[float, float]]()
         for step in range(math.floor(1 / self.accuracy_step + 1e-9) + 1):
             accuracy = round(step * self.accuracy_step, 12)
-            seconds = yield from self._seconds(client, accuracy)
+            seconds = yield from self._seconds(client, notes, accuracy)
             if seconds is None:
                 break
             if found and seconds <= found[-1][1] * (1 + self.resolution):
@@ -78,7 +78,7 @@ class TimingFingerprint(Adversary):
         step = self.grid.latency_step_s
         return Spec(accuracy, round(math.ceil(seconds / step - 1e-6) * step, 12))
 
-    def _seconds(self, client: Client, accuracy: float) -> Measured:
+    def _seconds(self, client: Client, notes: Notes, accuracy: float) -> Measured:
         spec = Spec(accuracy, self.grid.latency_cap_s)
         taken = []
         for _ in range(self.probes):
@@ -87,7 +87,10 @@ class TimingFingerprint(Adversary):
                 return None
             if answer.served:
                 taken.append(answer.elapsed_s)
+        if len(taken) < self.probes:
+            notes.remark("some probes were not answered, and were not asked again")
         if not taken:
+            notes.remark("no probe of a level was answered: it was taken for one that no model meets")
             return None
         return float(min(taken) if self.statistic == "minimum" else np.median(taken))
 
@@ -133,6 +136,10 @@ class OutputFingerprint(Adversary):
             raise ValueError(
                 f"kind {self.kind!r} needs a zoo of networks (zoo.family); {zoo.name} is a table of profiles"
             )
+        if self.items > len(zoo.answers.data.pool):
+            raise ValueError(
+                f"items must be at most those of the pool ({len(zoo.answers.data.pool)}), not {self.items}"
+            )
 
     def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
@@ -141,7 +148,7 @@ class OutputFingerprint(Adversary):
         grid = self.grid
 
         def count(spec: Spec) -> Count:
-            return self._models(client, probes, spec)
+            return self._models(client, notes, probes, spec)
 
         notes.told_apart = yield from count(grid.spec(0, grid.latency_steps))
         ends = (notes.told_apart, 0)
@@ -153,7 +160,7 @@ class OutputFingerprint(Adversary):
         pairs = zip(accuracies, latencies, strict=False)
         notes.specs[:] = [grid.spec(accuracy, latency + 1) for accuracy, latency in pairs][::-1]
 
-    def _models(self, client: Client, probes: list[int], spec: Spec) -> Count:
+    def _models(self, client: Client, notes: Notes, probes: list[int], spec: Spec) -> Count:
         answers: list[set[bytes]] = [set() for _ in probes]
         for place, item in enumerate(probes):
             for _ in range(self.repeats):
@@ -163,6 +170,8 @@ class OutputFingerprint(Adversary):
                 if answer.probabilities is not None:
                     said = answer.probabilities
                     answers[place].add(bytes([int(said.argmax())]) if self.labels else said.tobytes())
+                else:
+                    notes.remark("some probes were not answered, and were not asked again")
         return max(map(len, answers))
 
 

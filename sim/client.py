@@ -78,13 +78,14 @@ class Client:
 
     Attributes:
         outlasts: whether it may send after the service has closed to others; see ``Cluster.outlast``.
+        shut_out: whether it was refused since the service had closed.
     """
 
     def __init__(self, cluster: Cluster, budget: int, submit: Callable[[int, Spec], Event]) -> None:
         self.budget = budget
         self.sent = 0
         self.spent = 0.0
-        self.outlasts = False
+        self.outlasts = self.shut_out = False
         self._dollars = self._until_s = math.inf
         self._cluster = cluster
         self._submit = submit
@@ -119,6 +120,7 @@ class Client:
         now = self._cluster.env._now  # noqa: SLF001 -- once a query
         closed = now >= self._cluster.closes_s and not self.outlasts
         if self.sent >= self.budget or now >= self._until_s or closed:
+            self.shut_out = closed and self.sent < self.budget and now < self._until_s
             raise BudgetExhausted
         if self._dollars == math.inf:
             self.sent += 1

@@ -223,6 +223,7 @@ class Extraction:
         checkpoints: about clones that were trained on the first answers only, in order.
         transfer: share of the target's right answers that adversarial examples made on the clone turn.
         robust_accuracy: the clone's own accuracy under such examples.
+        repeats: labels of items that had been answered before.
     """
 
     target: str
@@ -237,6 +238,7 @@ class Extraction:
     checkpoints: tuple[CloneQuality, ...] = ()
     transfer: float | None = None
     robust_accuracy: float | None = None
+    repeats: int = 0
 
     def queries_to(self, share: float) -> int | None:
         """Return the queries after which a clone first has ``share`` of the best fidelity of all; None without clones.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adversaries.asking import Oracle
 from adversaries.cloning import CloneRecipe
-from adversaries.contract import Process
+from adversaries.contract import Notes, Process
 from adversaries.extraction.strategies import Strategy
 from sim.contracts import Part, fitting
 from zoo.training import check_architecture, check_takes
@@ -29,6 +29,7 @@ class Round:
         known: items that have been, float32, shape (m, ...).
         answers: their class probabilities, shape (m, classes).
         rng: of the attack.
+        notes: of the attack, for what a choice does not do as it was asked.
     """
 
     clone: Any
@@ -36,6 +37,7 @@ class Round:
     known: Floats
     answers: Floats
     rng: np.random.Generator
+    notes: Notes = field(default_factory=Notes)
 
 
 class Choice(Part):
@@ -183,6 +185,8 @@ class LeastPrivacyCost(Choice):
         from zoo import networks  # noqa: PLC0415
 
         recipe = CloneRecipe(self.architecture, "soft", self.epochs)
+        if len(now.known) < self.voters:
+            now.notes.remark(f"there were fewer answers than the {self.voters} voters asked for")
         parts = np.array_split(now.rng.permutation(len(now.known)), min(self.voters, len(now.known)))
         voters = [supervised(now.known[part], now.answers[part], recipe, now.rng) for part in parts]
         answers = np.stack([networks.probabilities(voter, now.inputs) for voter in voters])
@@ -240,6 +244,8 @@ class Active(Strategy):
         left = left[first:]
         while True:
             if not oracle.notes.items or not len(left):
+                if not len(left):
+                    oracle.notes.remark("no item was left to choose: from then on a round is random")
                 left = rng.permutation(oracle.pool)
                 taken = np.arange(min(each, len(left)))
             else:
@@ -249,7 +255,7 @@ class Active(Strategy):
                 yield oracle.client.wait(seconds)
                 offered = rng.permutation(len(left))[: self.candidates or None]
                 clone = supervised(known, answers, self.recipe, rng)
-                now = Round(clone, oracle.inputs(left[offered]), known, answers, rng)
+                now = Round(clone, oracle.inputs(left[offered]), known, answers, rng, oracle.notes)
                 taken = offered[self.choice.choose(now, min(each, len(offered)))]
             items = left[taken]
             left = np.delete(left, taken)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -102,14 +101,18 @@ class FingerprintThenExtract(ExtractionAttack):
         whole = client.budget
         client.budget = round(whole * self.fingerprint_share)
         notes.begin("fingerprint", client)
-        with suppress(BudgetExhausted):  # it goes on with what it has found
+        try:
             yield from self.search.search(partial(feasible, client), self.grid, notes.specs)
+        except BudgetExhausted:  # it goes on with what it has found
+            notes.remark("its share of the budget ended the fingerprint before it was done")
         client.budget = whole
-        yield from self.extract(client, self._chosen(notes.specs), notes, holdings, rng)
+        yield from self.extract(client, self._chosen(notes), notes, holdings, rng)
 
-    def _chosen(self, found: list[Spec]) -> Spec:
-        usable = [spec for spec in found if spec.max_latency_s <= self.latency_bound_s]
+    def _chosen(self, notes: Notes) -> Spec:
+        usable = [spec for spec in notes.specs if spec.max_latency_s <= self.latency_bound_s]
         if not usable:
+            what = "found no model within latency_bound_s" if notes.specs else "found no model"
+            notes.remark(f"the fingerprint {what}: any model within latency_bound_s was asked for")
             return Spec(0.0, self.latency_bound_s)
         spec = pick(usable, self.target)
         return Spec(spec.min_accuracy, self.latency_bound_s) if self.target == "most-accurate" else spec

@@ -141,6 +141,8 @@ class DataFreeExtraction(_DataFree):
             items, answers = yield from oracle.query(asked.tolist())
             if len(items) == len(asked):  # an answer that is missing leaves a difference without its other end
                 maker.climb(made, points, answers.reshape(*points.shape[:2], -1), unit, self.length)
+            else:
+                oracle.notes.remark("some steps of the generator were left out, since answers to them are missing")
             for _ in range(self.student_steps):
                 made_items = oracle.craft(maker.make(self.batch))
                 items, answers = yield from oracle.query(made_items.tolist())

@@ -65,6 +65,8 @@ class JacobianAugmentation(Strategy):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
+        if len(oracle.pool) < self.seeds:
+            oracle.notes.remark(f"the source has {len(oracle.pool):,} items, not the {self.seeds:,} seeds asked for")
         while True:
             seeds = rng.permutation(oracle.pool)[: self.seeds]
             items, answers = yield from oracle.query(seeds.tolist())

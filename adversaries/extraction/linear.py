@@ -65,6 +65,7 @@ class SolveLinear(Strategy):
         items = oracle.craft(asked.reshape(-1, *shape))
         answered, answers = yield from oracle.query(items.tolist())
         if len(answered) < features + 1:
+            oracle.notes.remark(f"fewer than the {features + 1:,} answers that solving for the weights takes")
             return
         logits = np.log(np.maximum(answers.astype(np.float64), 1e-300))
         logits -= logits[:, :1]
@@ -107,12 +108,14 @@ class LineSearch(Strategy):
         axes = np.eye(len(first))
         carrier = yield from self._carrier(oracle, first, axes)
         if carrier is None:
+            oracle.notes.remark("no feature leads back to the boundary: there is no clone of its own")
             return
         points: list[Doubles] = []
         for number, axis in enumerate(axes):
             if number != carrier:
                 point = yield from self._near(oracle, first + self.step * axis, axes[carrier])
                 if point is None:
+                    oracle.notes.remark("the boundary was lost on a line: there is no clone of its own")
                     return
                 points.append(point)
         away = np.array(points).reshape(-1, len(first)) - first

@@ -104,6 +104,8 @@ class KnockoffAdaptive(Strategy):
         from adversaries.learning import OnlineClone  # noqa: PLC0415 -- torch is imported only where a clone is trained
 
         items, groups = oracle.pool, clustered(oracle.inputs(oracle.pool), self.kinds, rng)
+        if len(np.unique(groups)) < self.kinds:
+            oracle.notes.remark(f"the items of the source make fewer kinds than the {self.kinds} asked for")
         clone = OnlineClone(self.architecture, oracle.inputs(items[:1]).shape[1:], oracle.classes, rng)
         preference = np.where(np.bincount(groups, minlength=self.kinds) > 0, 0.0, -np.inf)
         seen = np.zeros(self.kinds)
@@ -132,12 +134,13 @@ class KnockoffAdaptive(Strategy):
 
 
 def clustered(inputs: NDArray[np.float32], kinds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the cluster of each item, shape (n,), by k-means."""
+    """Return the cluster of each item, shape (n,), by k-means: at most as many as there are different items."""
     from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 -- only where items are sorted into kinds
 
     flat = inputs.reshape(len(inputs), -1)
+    most = min(kinds, len(np.unique(flat, axis=0)))
     return np.asarray(
-        MiniBatchKMeans(kinds, random_state=int(rng.integers(2**31)), n_init=3, batch_size=1024).fit_predict(flat)
+        MiniBatchKMeans(most, random_state=int(rng.integers(2**31)), n_init=3, batch_size=1024).fit_predict(flat)
     )
 
 
