@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -32,6 +33,8 @@ def trace_command(
         typer.Option(metavar="WHAT=NAME", help="Name of a column in the file, such as sent_ms=time; repeatable."),
     ] = None,
     groups: Annotated[str, typer.Option(help="Of a run's requests.parquet: benign, or all.")] = "benign",
+    max_gib: Annotated[float, typer.Option(help="Most GiB that the file may unpack to.")] = 8.0,
+    max_rows: Annotated[int, typer.Option(help="Most requests that it may hold.")] = 50_000_000,
     spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
     seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
     *,
@@ -51,15 +54,20 @@ def trace_command(
         ):
             if value not in allowed:
                 raise ResultsError(f"--{name}: found {value!r}; allowed: {', '.join(allowed)}")
-        how = cast("Spread", spread)
-        view = tracing.open_trace(file, kind, on_error, _columns(column or []), cast("Groups", groups)).window(
-            *_window(window)
-        )
-        if not rate_scale > 0:
-            raise ResultsError(f"--rate-scale: found {rate_scale:g}; expected a number above 0")
-        if not 0 < keep <= 1:
-            raise ResultsError(f"--keep: found {keep:g}; expected a share in (0, 1]")
-        view = view.scaled(rate_scale).thinned(keep)
+        for name, number, fine, expected in (
+            ("rate-scale", rate_scale, 0 < rate_scale < math.inf, "a number above 0"),
+            ("keep", keep, 0 < keep <= 1, "a share in (0, 1]"),
+            ("limit", limit, limit is None or limit >= 1, "at least 1"),
+            ("seed", seed, seed >= 0, "at least 0"),
+            ("max-gib", max_gib, 0 < max_gib <= 2**20, "a number above 0"),
+            ("max-rows", max_rows, max_rows >= 1, "at least 1"),
+        ):
+            if not fine:
+                raise ResultsError(f"--{name}: found {number:g}; expected {expected}")
+        how, (start_s, stop_s) = cast("Spread", spread), _window(window)
+        limits = {"max_bytes": int(max_gib * 2**30), "max_rows": max_rows}
+        view = tracing.open_trace(file, kind, on_error, _columns(column or []), cast("Groups", groups), **limits)
+        view = view.window(start_s, stop_s).scaled(rate_scale).thinned(keep)
         view = view if limit is None else view.first(limit)
         content = tracing.seen(view, seed, how)
         if not len(content):

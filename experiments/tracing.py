@@ -27,14 +27,23 @@ def open_trace(
     on_error: str,
     columns: Mapping[str, str] | None = None,
     groups: Groups = "benign",
+    **limits: int,
 ) -> Trace:
     """Read a trace file, or the clients of a ServeGen archive as counts per window.
+
+    Args:
+        path: the file or archive.
+        kind: of its format; told by its content if not given.
+        on_error: what is done about bad rows.
+        columns: names of columns in the file, by what they hold.
+        groups: which requests of a run.
+        limits: ``max_bytes`` and ``max_rows``.
 
     Raises:
         TraceError: in one line.
     """
     if not is_archive(path):
-        return read_trace(path, kind, on_error=on_error, columns=columns, groups=groups)
+        return read_trace(path, kind, on_error=on_error, columns=columns, groups=groups, **limits)
     clients = read_servegen(path, skip=on_error == "skip")
     counts = np.rint(clients.rate * clients.window_s).astype(np.int64)
     return Trace(path, "servegen", Counts(clients.window_s, counts), Complaints(str(path)))

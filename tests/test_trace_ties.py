@@ -135,7 +135,7 @@ def test_a_population_written_out_is_replayed_row_by_row(tmp_path):
     sent = population.requests(3, 5.0)
     for suffix in ("csv", "parquet"):
         write_requests(sent, tmp_path / f"own.{suffix}")
-        again = Workload(trace=str(tmp_path / f"own.{suffix}")).requests(1, None, lambda: 1.0)
+        again = Workload(trace=str(tmp_path / f"own.{suffix}")).view().requests(1)
         assert again.times_s.tolist() == sent.times_s.tolist()
         assert again.columns["account"].tolist() == sent.columns["account"].tolist()
 

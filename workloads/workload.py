@@ -39,6 +39,8 @@ class Workload:
         stop_s: where in the trace to stop, above ``start_s``.
         keep: share of the trace's requests that is kept, each by chance; in (0, 1].
         limit: most requests of the trace, the first ones; at least 1.
+        max_gib: most GiB that the trace's file may unpack to, above 0.
+        max_rows: most requests that the trace may hold, at least 1.
         spread: how counts and coarse timestamps get times: as a Poisson process given the count (``poisson``), at equal
             distances (``even``), or with Gamma gaps (``gamma``).
         spread_cv: coefficient of variation of those Gamma gaps, above 0.
@@ -63,6 +65,8 @@ class Workload:
     stop_s: float = math.inf
     keep: float = 1.0
     limit: int | None = None
+    max_gib: float = 8.0
+    max_rows: int = 50_000_000
     spread: Spread = "poisson"
     spread_cv: float = 2.0
     refit: GammaRefit | None = None
@@ -97,6 +101,10 @@ class Workload:
             raise ValueError(f"keep must be in (0, 1], not {self.keep}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
+        if not 0 < self.max_gib <= 2**20:
+            raise ValueError(f"max_gib must be above 0 and at most {2**20}, not {self.max_gib}")
+        if self.max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, not {self.max_rows}")
 
     def _check_rate(self) -> None:
         """Refuse a rate that is told twice or not at all."""
@@ -134,7 +142,13 @@ class Workload:
             TraceError: if the trace file cannot be read.
         """
         trace = read_trace(
-            Path(str(self.trace)), self.format, on_error=self.on_error, columns=self.columns, groups=self.groups
+            Path(str(self.trace)),
+            self.format,
+            on_error=self.on_error,
+            columns=self.columns,
+            groups=self.groups,
+            max_bytes=int(self.max_gib * 2**30),
+            max_rows=self.max_rows,
         )
         trace = trace.window(self.start_s, self.stop_s).scaled(self.rate_scale).thinned(self.keep)
         return trace if self.limit is None else trace.first(self.limit)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from workloads.traces.columns import Names, RowError, header_of, number, parsed, rows, whole
+from workloads.traces.columns import MOST_A_SECOND, Names, RowError, header_of, number, parsed, rows, whole
 from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import Counts, Events, TraceFormat, events, events_of_ticks
+from workloads.traces.records import MAX_CELLS, Counts, Events, TraceFormat, events
+from workloads.traces.table import Table
 
 LLM_HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 LMM_HEADER = ("TIMESTAMP", "NumImages", "ContextTokens", "GeneratedTokens")
 MINUTES_A_DAY = 1440
+MOST_A_MINUTE = 60 * MOST_A_SECOND
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class AzureLlm(TraceFormat):
                 whole(cells, column, name)
             return (_ticks(cells[0], minutes),)
 
-        return events_of_ticks(parsed(source, rows(source, header), parse), 10**7, (), source)
+        return events(parsed(source, rows(source, header), parse), (), source, per_s=10**7)
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,26 @@ class AzureFunctions2019(TraceFormat):
 
     def read(self, source: Source) -> Counts:
         """Read a file."""
-        first = source.head(1)[0].split(",") if source.head(1) else []
-        ids = 4 if "Trigger" in first else 3
-        header = (*first[:ids], *(f"{k}_minute" if ids == 3 else str(k) for k in range(1, MINUTES_A_DAY + 1)))
-        found = []
+        head = source.head(1)
+        sampled = bool(head) and "Trigger" not in header_of(head[0])
+        names = (
+            ("HashFunction", "HashOwner", "HashApp") if sampled else ("HashOwner", "HashApp", "HashFunction", "Trigger")
+        )
+        ids = len(names)
+        header = (*names, *(f"{k}_minute" if sampled else str(k) for k in range(1, MINUTES_A_DAY + 1)))
+        found = array("q")
         for row, cells in rows(source, header):
             try:
-                found.append([whole(cells, k, header[k]) for k in range(ids, len(cells))])
+                found.extend([whole(cells, k, header[k], most=MOST_A_MINUTE) for k in range(ids, len(cells))])
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
+            if len(found) > MAX_CELLS:
+                raise TraceError(
+                    f"{source.name}:{row}: found more than {MAX_CELLS:,} counts; expected a day of one cloud"
+                )
         if not found:
             raise TraceError(f"{source.name}: no function in it; expected at least one row")
-        return Counts(60.0, np.array(found, dtype=np.int64))
+        return Counts(60.0, np.frombuffer(found, dtype=np.int64).reshape(-1, MINUTES_A_DAY))
 
 
 @dataclass(frozen=True)
@@ -95,14 +106,14 @@ class AzureFunctions2021(TraceFormat):
 
     def read(self, source: Source) -> Events:
         """Read a file; rows are in order of their ends and are sorted by their starts, accounts are apps."""
-        apps, found = Names(), []
+        apps, found = Names(), Table()
         for row, cells in rows(source, self.HEADER):
             try:
                 end_s, duration_s = number(cells, 2, "end_timestamp"), number(cells, 3, "duration", least=0)
-                found.append((end_s - duration_s, float(apps.number(cells[0]))))
+                found.append((end_s - duration_s, apps.number(cells[0])))
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
-        return events(sorted(found, key=lambda entry: entry[0]), ("account",), source)
+        return events(found.in_order(), ("account",), source)
 
 
 def _ticks(stamp: str, minutes: dict[str, int]) -> int:
@@ -122,4 +133,4 @@ def _ticks(stamp: str, minutes: dict[str, int]) -> int:
     raise RowError(f"column TIMESTAMP: found {stamp[:40]!r}; expected {expected}")
 
 
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d):([0-5]\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):?(\d\d))?")
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d):([0-5]\d)(?:\.(\d{1,40}))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from workloads.traces.columns import RowError, rows, whole
+from workloads.traces.columns import MOST_A_SECOND, RowError, is_digits, rows, whole
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.records import Counts, TraceFormat
+
+RISING = 20
+"""Counts of this many seconds that never fall are likely times."""
+
+_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -25,24 +33,20 @@ class WorldCup98(TraceFormat):
 
     def read(self, source: Source) -> Counts:
         """Read a file; minutes that have no row count as 0."""
-        found: list[tuple[int, int]] = []
+        minutes, counts = array("q"), array("q")
         for row, cells in rows(source, self.HEADER):
             try:
-                at = (_minute(cells[0]), whole(cells, 1, "count"))
+                minute, count = _minute(cells[0]), whole(cells, 1, "count", most=60 * MOST_A_SECOND)
+                _check_minute(cells[0], minute, minutes, source.max_rows)
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
                 continue
-            if found and at[0] <= found[-1][0]:
-                source.complaints.bad(
-                    row, f"column period: found {cells[0]!r}; expected a later minute than the row before"
-                )
-                continue
-            found.append(at)
-        if not found:
+            minutes.append(minute)
+            counts.append(count)
+        if not minutes:
             raise TraceError(f"{source.name}: no minute in it; expected at least one row")
-        minutes, counts = np.array(found, dtype=np.int64).T
         filled = np.zeros((1, minutes[-1] - minutes[0] + 1), dtype=np.int64)
-        filled[0, minutes - minutes[0]] = counts
+        filled[0, np.frombuffer(minutes, dtype=np.int64) - minutes[0]] = np.frombuffer(counts, dtype=np.int64)
         return Counts(60.0, filled)
 
 
@@ -54,23 +58,35 @@ class CountsPerSecond(TraceFormat):
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the file begins with whole numbers."""
-        words = head[0].split()
-        return bool(words) and all(word.isdecimal() for word in words[:50])
+        words = head[0][:1000].split()[:50]
+        return bool(words) and all(is_digits(word) for word in words)
 
     def read(self, source: Source) -> Counts:
         """Read a file; a word stands where a row number is named."""
-        found: list[int] = []
+        found = array("q")
         for row, line in source.lines():
-            for word in line.split():
-                if word.isdecimal():
+            for match in _WORD.finditer(line):
+                if len(found) >= source.max_rows:
+                    raise source.too_many(row)
+                word = match[0]
+                if is_digits(word) and len(word) <= 12 and int(word) <= MOST_A_SECOND:
                     found.append(int(word))
                 else:
-                    source.complaints.bad(
-                        row, f"second {len(found) + 1}: found {word[:40]!r}; expected a whole number from 0"
-                    )
+                    expected = f"a whole number from 0 to {MOST_A_SECOND:,} (times belong under a header, sent_s)"
+                    source.complaints.bad(row, f"second {len(found) + 1}: found {word[:40]!r}; expected {expected}")
         if not found:
             raise TraceError(f"{source.name}: no number in it; expected the requests of each second")
-        return Counts(1.0, np.array([found], dtype=np.int64))
+        counts = np.frombuffer(found, dtype=np.int64)
+        rising = len(counts) >= RISING and bool((np.diff(counts) >= 0).all()) and counts[0] < counts[-1]
+        notes = ("these counts never fall: if they are times, give them a header, sent_s",) if rising else ()
+        return Counts(1.0, counts[None, :], notes)
+
+
+def _check_minute(stamp: str, minute: int, before: Sequence[int], most: int) -> None:
+    if before and minute <= before[-1]:
+        raise RowError(f"column period: found {stamp[:40]!r}; expected a later minute than the row before")
+    if before and minute - before[0] >= most:
+        raise RowError(f"column period: found {stamp[:40]!r}; expected a trace of at most {most:,} minutes")
 
 
 def _minute(stamp: str) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from workloads.traces.columns import Names, RowError, header_of, parsed, rows, whole
 from workloads.traces.objects import Entry, entries, first_object, name_of, quantity, shown
 from workloads.traces.opening import Source
-from workloads.traces.records import FAILED, Events, TraceFormat, events, events_of_ticks
+from workloads.traces.records import FAILED, Events, TraceFormat, events
+from workloads.traces.table import Table
 
 LENGTHS = {"timestamp", "input_length", "output_length"}
 
@@ -31,7 +32,7 @@ class AiPerf(TraceFormat):
     def read(self, source: Source) -> Events:
         """Read a file; times are kept to 1 ns."""
         conversations = Names()
-        found: list[tuple[int, int, bool]] = []
+        found = Table()
         for row, entry in entries(source):
             try:
                 start_ns, conversation, failure = _measured(entry)
@@ -39,8 +40,7 @@ class AiPerf(TraceFormat):
                 source.complaints.bad(row, str(problem))
                 continue
             found.append((start_ns, conversations.number(conversation or row), failure))
-        found.sort(key=lambda request: request[0])
-        return events_of_ticks(found, 10**9, ("account", FAILED), source)
+        return events(found.in_order(), ("account", FAILED), source, per_s=10**9)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Blis(TraceFormat):
 
         found = parsed(source, rows(source, needed), parse)
         names = ("account", FAILED, "max_latency_s") if bounded else ("account", FAILED)
-        return events_of_ticks([row[: len(names) + 1] for row in found], 10**6, names, source)
+        return events(found, names, source, per_s=10**6)
 
 
 def _measured(entry: Entry) -> tuple[int, str, bool]:

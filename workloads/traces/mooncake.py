@@ -47,7 +47,7 @@ class Mooncake(TraceFormat):
         """Read a file."""
         sessions, chains = Names(), _Chains()
         found = parsed(source, chains.heads(source, sessions), lambda head: head)
-        read = events([(time_ms / 1e3, *row) for time_ms, *row in found], ("account", "number"), source)
+        read = events(found, ("account", "number"), source, per_s=1000)
         columns = dict(read.columns)
         numbers = columns.pop("number").astype(np.int64)
         followups = chains.followups(numbers)

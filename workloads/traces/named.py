@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workloads.traces.columns import Names, RowError, header_of, parsed, rows
 from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import CLOCK_S, Columns, Events, TraceFormat
+from workloads.traces.records import CLOCK_S, Columns, Events, TraceFormat, check_span
 
 Number = int | float | Decimal
 MAX_NUMBER = 2_000_000_000
@@ -115,6 +115,7 @@ class NamedColumns(TraceFormat):
             notes += more
         for name in {"account", "item"} & columns.keys():
             columns[name] = columns[name].astype(np.int32)  # where the limits leave it
+        check_span(source.name, in_seconds(found[0][0], self._digits()), times_s)
         return Events(times_s, columns, notes=notes)
 
     def _digits(self) -> int:
@@ -204,9 +205,9 @@ def reader(target: str, place: int, column: str) -> Callable[[list[str]], Number
 
 def _exact(text: str) -> int | Decimal:
     """Return a cell as an exact number; not a number where it is none, or longer than any number in a trace."""
-    text = text.strip()
     if len(text) > 60 or "_" in text or not text.isascii():
         return Decimal("nan")
+    text = text.strip()
     try:
         return int(text) if text.isdecimal() else Decimal(text)
     except InvalidOperation:
@@ -216,6 +217,6 @@ def _exact(text: str) -> int | Decimal:
 def _nearest(text: str) -> float:
     """Return a cell as the nearest float; not a number where it is none."""
     try:
-        return float(text) if "_" not in text else math.nan
+        return float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         return math.nan

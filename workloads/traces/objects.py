@@ -15,9 +15,13 @@ Entry = dict[str, Any]
 
 def entries(source: Source) -> Iterator[tuple[int, Entry]]:
     """Yield the numbered objects of a file with one on each line; other lines are complained about."""
+    count = 0
     for row, line in source.lines():
         if not line.strip():
             continue
+        count += 1
+        if count > source.max_rows:
+            raise source.too_many(row)
         try:
             entry = parsed_object(line)
         except RowError as problem:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from workloads.traces.packing import (
     BROKEN,
@@ -95,12 +95,22 @@ class Source:
         open: opens the bytes.
         complaints: where bad rows go.
         max_rows: most requests that it may hold.
+        opened: streams that are being read.
     """
 
     name: str
     open: Callable[[], IO[bytes]]
     complaints: Complaints = field(default_factory=lambda: Complaints(""))
     max_rows: int = MAX_ROWS
+    opened: list[IO[bytes]] = field(default_factory=list, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what a reader that stopped at a bad row has left open."""
+        while self.opened:
+            self.opened.pop().close()
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield the lines with their numbers from 1, without line ends.
@@ -110,6 +120,7 @@ class Source:
         """
         number = 0
         with self._reading(lambda: number + 1), self.open() as stream:
+            self.opened.append(stream)
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=None)
             for number, line in enumerate(iter(partial(text.readline, MAX_LINE_BYTES), ""), 1):
                 if len(line) == MAX_LINE_BYTES and not line.endswith("\n"):

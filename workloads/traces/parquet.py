@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from workloads.traces.named import DIGITS, LIMITS, TARGETS, own_numbers, places_of
 from workloads.traces.objects import shown
 from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError
-from workloads.traces.records import CLOCK_S, Columns, Events
+from workloads.traces.packing import first_bytes
+from workloads.traces.records import CLOCK_S, Columns, Events, check_span
 from workloads.traces.serving import OWN, check_own
 from zoo.files import FileProblem, open_regular, shown_bytes
 
@@ -45,17 +46,13 @@ class Plan:
         return list(dict.fromkeys([*self.columns.values(), *(["group"] if self.benign else [])]))
 
 
-def is_parquet(path: Path) -> bool:
+def is_parquet(path: Path, max_bytes: int = MAX_BYTES) -> bool:
     """Return whether a file begins as Parquet does, or is named so.
 
     Raises:
         TraceError: if it cannot be read.
     """
-    try:
-        with open_regular(path, MAX_BYTES) as file:
-            return file.read(4) in {b"PAR1", b"PARE"} or path.suffix == ".parquet"
-    except FileProblem as problem:
-        raise TraceError(str(problem)) from None
+    return first_bytes(path, 4, max_bytes) in {b"PAR1", b"PARE"} or path.suffix == ".parquet"
 
 
 def read_parquet(
@@ -65,6 +62,7 @@ def read_parquet(
     groups: Groups = "benign",
     *,
     max_rows: int = MAX_ROWS,
+    max_bytes: int = MAX_BYTES,
 ) -> Events:
     """Read SiegeLab's own Parquet file with the columns of its CSV, the requests of a run, or named columns.
 
@@ -77,6 +75,7 @@ def read_parquet(
         columns: name in the file by what it holds, as for a CSV file; None or empty for SiegeLab's own names.
         groups: which requests of a run: those of the ``benign`` users, or ``all``.
         max_rows: most rows that it may hold.
+        max_bytes: most bytes that it may have.
 
     Raises:
         TraceError: in one line, if the file is no such table, or too large.
@@ -84,7 +83,7 @@ def read_parquet(
     import pyarrow as pa  # noqa: PLC0415 -- only where a Parquet file is read
 
     try:
-        with open_regular(path, MAX_BYTES) as stream:
+        with open_regular(path, max(max_bytes, MAX_BYTES)) as stream:
             file = _opened(path, stream, max_rows)
             plan = _plan(str(path), file.schema_arrow, columns or {}, groups)
             table = _table(path, stream, plan, file)
@@ -191,6 +190,7 @@ def _events(table: Any, plan: Plan, complaints: Complaints) -> Events:
     if not len(rows):
         raise TraceError(f"{complaints.name}: no request in it; expected at least one row")
     times_s, dated = _seconds(found.pop(sent)[rows], DIGITS[sent.removeprefix("sent_")])
+    check_span(complaints.name, float(times_s[0]), times_s)
     columns: Columns = {TARGETS[target]: _plain(column[rows], target) for target, column in found.items()}
     return Events(times_s, columns, notes=(*notes, *dated))
 

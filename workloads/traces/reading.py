@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import stream
+from workloads.traces.columns import RowError
 from workloads.traces.named import NamedColumns
-from workloads.traces.opening import Complaints, TraceError, open_source
+from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError, open_source
 from workloads.traces.parquet import Groups, is_parquet, read_parquet
 from workloads.traces.recognition import format_of
 from workloads.traces.records import Columns, Counts, Events
@@ -41,6 +42,7 @@ class Trace:
         rate_scale: how many times the file's rate, by compressing time.
         keep: share of the requests that is kept, drawn by chance; in (0, 1].
         limit: most requests, the first ones; None for all.
+        max_rows: most requests that counts are expanded to.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Trace:
     rate_scale: float = 1.0
     keep: float = 1.0
     limit: int | None = None
+    max_rows: int = MAX_ROWS
 
     def window(self, start_s: float, stop_s: float) -> Trace:
         """Keep what lies in [start, stop), in seconds of this view; time then counts from ``start_s``."""
@@ -90,11 +93,14 @@ class Trace:
             seed: of the run.
             spread: how.
             cv: coefficient of variation of Gamma gaps, above 0.
+
+        Raises:
+            TraceError: if counts are more requests than may be held.
         """
         place = partial(_inside, seed=seed, spread=spread, cv=cv)
         if isinstance(self.content, Counts):
-            times, columns = _expand(self.content, (self.start_s, self.stop_s), self.keep, seed, place)
-            found = Events(times, columns)
+            times, columns = _expand(self, self.content, seed, place)
+            found = Events(times, columns, notes=self.content.notes)
         else:
             found = self.content
             if found.grid_s:
@@ -108,7 +114,8 @@ class Trace:
         found = found.where((rows >= first) & (rows < last))
         delays = replace(found.followups, delay_s=found.followups.delay_s / self.rate_scale)
         times = (found.times_s - self.start_s) / self.rate_scale
-        return replace(found, times_s=times, followups=delays, notes=(*self.notes, *found.notes))
+        made = (self.spread_note,) if self.spread_note else ()
+        return replace(found, times_s=times, followups=delays, notes=(*self.notes, *made, *found.notes))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -124,6 +131,8 @@ def read_trace(
     on_error: str = "stop",
     columns: Mapping[str, str] | None = None,
     groups: Groups = "benign",
+    max_bytes: int = MAX_BYTES,
+    max_rows: int = MAX_ROWS,
 ) -> Trace:
     """Read a trace file; gzip, bz2, xz and zip are unpacked on the way.
 
@@ -134,6 +143,8 @@ def read_trace(
         columns: name in a CSV or Parquet file by what its columns hold, such as ``{"sent_ms": "time"}``; instead of a
             format.
         groups: which requests of a run's ``requests.parquet``: those of the ``benign`` users, or ``all``.
+        max_bytes: most bytes that it may have, and unpack to.
+        max_rows: most requests that it may hold.
 
     Raises:
         TraceError: in one line: file, row, column, the value found and what is expected.
@@ -143,29 +154,31 @@ def read_trace(
     if named and format not in {None, named.kind}:
         raise TraceError(f"{path}: found format {format!r} beside columns; expected one of them")
     skip, sort = on_error == "skip", on_error == "sort"
-    if is_parquet(path):
+    if is_parquet(path, max_bytes):
         if format not in {None, Own.kind, NamedColumns.kind}:
             raise TraceError(f"{path}: is a Parquet file, not {format!r}; expected the format {Own.kind}, or columns")
         complaints = Complaints(str(path), skip, sort)
-        content = read_parquet(path, complaints, columns, groups)
-        return Trace(path, named.kind if named else Own.kind, content, complaints)
-    source = open_source(path, skip=skip, sort=sort)
-    reader = named or format_of(source, format)
-    return Trace(path, reader.kind, reader.read(source), source.complaints)
+        read = read_parquet(path, complaints, columns, groups, max_rows=max_rows, max_bytes=max_bytes)
+        return Trace(path, named.kind if named else Own.kind, read, complaints, max_rows=max_rows)
+    with open_source(path, skip=skip, sort=sort, limit=max_bytes, max_rows=max_rows) as source:
+        reader = named or format_of(source, format)
+        try:
+            content = reader.read(source)
+        except RowError as problem:
+            raise TraceError(f"{path}: {problem}") from None
+    return Trace(path, reader.kind, content, source.complaints, max_rows=max_rows)
 
 
-def _expand(
-    content: Counts, window_s: tuple[float, float], keep: float, seed: int, place: Place
-) -> tuple[NDArray[np.float64], Columns]:
+def _expand(view: Trace, content: Counts, seed: int, place: Place) -> tuple[NDArray[np.float64], Columns]:
     """Give the kept requests of the bins that touch a window their times, sorted, and the account of each."""
-    start_s, stop_s = window_s
-    bins = content.counts.shape[1]
-    low = min(max(math.floor(start_s / content.bin_s), 0), bins)
-    high = bins if stop_s == math.inf else min(max(math.ceil(stop_s / content.bin_s), low), bins)
-    per_bin = content.counts[:, low:high]
+    low, high = bins_of(view, content)
+    per_bin, keep = content.counts[:, low:high], view.keep
     if keep < 1:
         per_bin = np.stack([_bin_rng(seed, "thinning", low + k).binomial(c, keep) for k, c in enumerate(per_bin.T)], 1)
     totals = per_bin.sum(axis=0)
+    if totals.sum() > view.max_rows:
+        found = f"found counts of {int(totals.sum()):,} requests; expected at most {view.max_rows:,} in the window"
+        raise TraceError(f"{view.path}: {found} ({MORE_ROWS})")
     times = np.empty(int(totals.sum()))
     accounts = np.empty(len(times), dtype=np.int32)
     end = 0
@@ -175,6 +188,19 @@ def _expand(
         times[begin:end] = (low + number + inside) * content.bin_s
         accounts[begin:end] = np.repeat(np.arange(len(per_bin), dtype=np.int32), per_bin[:, number])[order]
     return times, {"account": accounts} if len(per_bin) > 1 else {}
+
+
+def bins_of(view: Trace, content: Counts) -> tuple[int, int]:
+    """Return the first bin that a view needs, and the first after it that it does not: a limit needs only some."""
+    bins = content.counts.shape[1]
+    low = min(max(math.floor(view.start_s / content.bin_s), 0), bins)
+    high = bins if view.stop_s == math.inf else min(max(math.ceil(view.stop_s / content.bin_s), low), bins)
+    if view.limit is not None and view.keep == 1:
+        # Part of the first bin may lie before the window, so that it does not count here.
+        after = np.cumsum(content.counts[:, low + 1 : high].sum(axis=0))
+        whole = content.counts[:, low : low + 1].sum() if view.start_s <= low * content.bin_s else 0
+        high = min(high, low + 1 + int(np.searchsorted(after + whole, view.limit)) + (whole < view.limit))
+    return low, high
 
 
 def _inside(

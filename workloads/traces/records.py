@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.contracts import Part
 from workloads.traces.opening import Source, TraceError
+from workloads.traces.table import Table
 
 FAILED = "failed"
 Columns = dict[str, NDArray[np.generic]]
+MOST_SPAN_S = 1e10
+"""Latest time of a request, 300 years: beyond it a clock in floats is coarser than a microsecond."""
+
+MAX_CELLS = 2**28
+"""Most counts of a trace, over all accounts and bins: 2 GiB."""
+
 CLOCK_S = 1e8
 """Times in a run's own files from here on (three years) are taken for dates, and counted from the first."""
 
@@ -92,10 +100,12 @@ class Counts:
     Attributes:
         bin_s: length of a bin, seconds.
         counts: shape (accounts, bins); one account where the trace does not tell them apart.
+        notes: what is not as it seems, a line each.
     """
 
     bin_s: float
     counts: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -123,38 +133,52 @@ class TraceFormat(Part):
         raise NotImplementedError
 
 
-def events(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: Source) -> Events:
-    """Build events from rows of (time, further columns): checks that there are any, and counts time from the first.
+def events(
+    rows: Iterable[tuple[Any, ...]], names: tuple[str, ...], source: Source, *, per_s: int = 1, from_zero: bool = False
+) -> Events:
+    """Build events from rows of (time, further columns), which are many but not none.
 
+    Times count from the first, which is taken away before they become floats: a date in nanoseconds keeps its digits.
     A column ``failed`` marks rows that came to nothing.
+
+    Args:
+        rows: as they stand in the file, sorted.
+        names: of the columns after the time.
+        source: the file.
+        per_s: units of the times in a second.
+        from_zero: whether times count from the start of a run; dates count from the first all the same, with a note.
+
+    Raises:
+        TraceError: if there is no row, or a time is too far from the first for what is simulated.
     """
-    if not rows:
+    table = rows if isinstance(rows, Table) else Table(rows)
+    if not len(table):
         raise TraceError(f"{source.name}: no request in it; expected at least one row")
-    table = np.array(rows, dtype=np.float64)
-    times = table[:, 0] - table[0, 0]
+    try:
+        first_s, times_s = float(table[0][0] / per_s), table.since_first() / per_s
+    except OverflowError:
+        first_s, times_s = math.inf, np.full(1, math.inf)
+    notes: tuple[str, ...] = ()
+    if from_zero and first_s < CLOCK_S:
+        times_s = table.column(0) / per_s
+    elif from_zero:
+        notes = (f"times count from the first row, which is at {first_s:.17g} s",)
+    check_span(source.name, first_s, times_s)
     kinds = {"account": np.int32, "item": np.int32}
-    columns: Columns = {name: table[:, k].astype(kinds.get(name, np.float64)) for k, name in enumerate(names, 1)}
+    columns: Columns = {name: table.column(k).astype(kinds.get(name, np.float64)) for k, name in enumerate(names, 1)}
     marked = columns.pop(FAILED).astype(np.bool_) if FAILED in columns else None
-    return Events(times, columns, marked=marked)
+    return Events(times_s, columns, marked=marked, notes=notes)
 
 
-def events_of_ticks(rows: Sequence[tuple[float, ...]], per_s: int, names: tuple[str, ...], source: Source) -> Events:
-    """Build events from rows whose time counts whole ticks, such as nanoseconds since 1970.
+def check_span(name: str, first_s: float, times_s: NDArray[np.float64]) -> None:
+    """Refuse times that no clock of a simulation can tell apart.
 
-    The first is taken from all before they become floats, which would lose the last digits of a date.
+    Raises:
+        TraceError: naming the file.
     """
-    first = rows[0][0] if rows else 0
-    found = events([(row[0] - first, *row[1:]) for row in rows], names, source)
-    return replace(found, times_s=found.times_s / per_s)
-
-
-def events_from_zero(rows: Sequence[tuple[float, ...]], names: tuple[str, ...], source: Source) -> Events:
-    """Build events whose times count from the start of a run; dates are counted from the first, with a note."""
-    found = events(rows, names, source)
-    first_s = float(rows[0][0])
-    if first_s < CLOCK_S:
-        return replace(found, times_s=np.array([row[0] for row in rows], dtype=np.float64))
-    return replace(found, notes=(f"times count from the first row, which is at {first_s:.17g} s",))
+    if not abs(first_s) <= MOST_SPAN_S or not times_s[-1] - times_s[0] <= MOST_SPAN_S:
+        found = f"found times from {first_s:g} s over {float(times_s[-1] - times_s[0]):g} s"
+        raise TraceError(f"{name}: {found}; expected at most {MOST_SPAN_S:g} s, which is 300 years")
 
 
 def stamped(found: Events, resolution_s: float, within_s: float = 0.0) -> Events:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workloads.traces.columns import Names, RowError, number, parsed, rows
+from workloads.traces.columns import Names, number, parsed, rows
 from workloads.traces.named import reader
+from workloads.traces.objects import quantity, shown
 from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import FAILED, Events, TraceFormat, events, events_from_zero, stamped
+from workloads.traces.packing import MAX_LINE_BYTES
+from workloads.traces.records import FAILED, Events, TraceFormat, events, stamped
+from zoo.files import shown_bytes
 
 OWN = ("sent_s", "account", "item", "min_accuracy", "max_latency_s")
 
@@ -87,15 +89,24 @@ class DistServe(TraceFormat):
 
     def read(self, source: Source) -> Events:
         """Read a file; a position in the list stands for the row number."""
-        text = "\n".join(line for _, line in source.lines())
+        text, size = [], 0
+        for row, line in source.lines():
+            text.append(line)
+            size += len(line) + 1
+            if size > MAX_LINE_BYTES:
+                raise TraceError(
+                    f"{source.name}:{row}: found a longer list; it has at most {shown_bytes(MAX_LINE_BYTES)}"
+                )
         try:
-            entries = json.loads(text)
+            found = json.loads("\n".join(text))
         except (ValueError, RecursionError) as problem:
-            raise TraceError(
-                f"{source.name}: found no JSON ({str(problem)[:80]}); expected a list of objects"
-            ) from None
-        lines = ((k, [json.dumps(entry)]) for k, entry in enumerate(entries, 1))
-        return events(parsed(source, lines, lambda cells: (_json_time(cells[0], "start_time"),)), (), source)
+            reason = f"found no JSON ({str(problem)[:80]})"
+            raise TraceError(f"{source.name}: {reason}; expected a list of objects") from None
+        if not isinstance(found, list):
+            raise TraceError(f"{source.name}: found {shown(found)}; expected a list of objects")
+        if len(found) > source.max_rows:
+            raise source.too_many(source.max_rows + 1)
+        return events(parsed(source, enumerate(found, 1), _started), (), source)
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class Own(TraceFormat):
         def parse(cells: list[str]) -> tuple[Any, ...]:
             return tuple(read(cells) for read in readers)
 
-        return events_from_zero(parsed(source, rows(source, header), parse), header[1:], source)
+        return events(parsed(source, rows(source, header), parse), header[1:], source, from_zero=True)
 
 
 def check_own(name: str, header: tuple[str, ...]) -> None:
@@ -137,12 +148,6 @@ def check_own(name: str, header: tuple[str, ...]) -> None:
         )
 
 
-def _json_time(line: str, key: str) -> float:
-    try:
-        entry: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        raise RowError(f"found {line[:40]!r}; expected a JSON object") from None
-    value = entry.get(key) if isinstance(entry, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
-        raise RowError(f"column {key}: found {value!r}; expected a number of at least 0")
-    return float(value)
+def _started(entry: object) -> tuple[float]:
+    """Return when a request of DistServe started, seconds."""
+    return (quantity(entry if isinstance(entry, dict) else {}, "start_time"),)

@@ -1,0 +1,87 @@
+"""Rows of numbers in little memory: columns of eight bytes a value, as long as values allow it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Row = tuple[Any, ...]
+
+
+class Table:
+    """Hold rows of numbers by column; the first of each is the time.
+
+    Whole numbers of up to 64 bits stay whole numbers and floats stay floats; a column with anything else (longer
+    numbers, decimals) is a list, so that nothing is rounded here.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._columns: list[array[Any] | list[Any]] = []
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Row) -> None:
+        """Add a row, as long as the others."""
+        if not self._columns:
+            self._columns = [_empty(value) for value in row]
+        for place, value in enumerate(row):
+            try:
+                self._columns[place].append(value)
+            except (TypeError, OverflowError):
+                self._columns[place] = [*self._columns[place], value]
+
+    def __len__(self) -> int:
+        return len(self._columns[0]) if self._columns else 0
+
+    def __iter__(self) -> Iterator[Row]:
+        return zip(*self._columns, strict=True)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return list(zip(*(column[place] for column in self._columns), strict=True))
+        return tuple(column[place] for column in self._columns)
+
+    def column(self, place: int) -> NDArray[np.float64]:
+        """Return a column as floats, shape (n,)."""
+        return np.array(self._columns[place], dtype=np.float64)
+
+    def since_first(self) -> NDArray[np.float64]:
+        """Return the times less the first, which is taken away before they become floats, shape (n,)."""
+        times = self._columns[0]
+        if isinstance(times, array):
+            held = np.frombuffer(times, dtype=times.typecode)
+            return np.asarray((held - held[0]).astype(np.float64))
+        return np.array([float(time - times[0]) for time in times])
+
+    def in_order(self) -> Table:
+        """Return the rows sorted by their times; those of one time keep their order."""
+        if not self._columns:
+            return self
+        times = self._columns[0]
+        if isinstance(times, array):
+            order = np.argsort(np.frombuffer(times, dtype=times.typecode), kind="stable").tolist()
+        else:
+            order = sorted(range(len(times)), key=times.__getitem__)
+        found = Table()
+        found._columns = [_taken(column, order) for column in self._columns]
+        return found
+
+
+def _empty(value: object) -> array[Any] | list[Any]:
+    if isinstance(value, float):
+        return array("d")
+    return [] if isinstance(value, Decimal) else array("q")
+
+
+def _taken(column: array[Any] | list[Any], order: list[int]) -> array[Any] | list[Any]:
+    values = (column[place] for place in order)
+    return array(column.typecode, values) if isinstance(column, array) else list(values)
