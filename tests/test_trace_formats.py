@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import front_zoo
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_traces import SAMPLES, write
 
 from workloads import Users, shape_of
@@ -323,3 +325,44 @@ def test_a_run_says_how_many_of_its_requests_failed_in_the_trace(tmp_path):
     assert "1 of 3 requests are marked as failed in the trace" in Users().queries(half, front_zoo(), 1).notes[-1]
     first = trace.window(0.0, 1.0).requests(seed=1)
     assert not any("failed" in note for note in Users().queries(first, front_zoo(), 1).notes)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(PUBLISHED)), st.data())
+def test_whatever_is_done_to_a_file_it_is_read_or_refused_in_one_line(tmp_path_factory, sample, data):
+    text = PUBLISHED[sample][1]
+    for _ in range(data.draw(st.integers(1, 4))):
+        numbers = list(re.finditer(r"-?\d+(\.\d+)?", text))
+        at = data.draw(st.sampled_from(numbers)).span() if numbers and data.draw(st.booleans()) else None
+        where = at or (place := data.draw(st.integers(0, len(text))), place + data.draw(st.integers(0, 3)))
+        odd = [
+            "",
+            "-1",
+            "null",
+            "1e400",
+            "9" * 400,
+            "9" * 25,
+            "NaN",
+            '"',
+            "[",
+            "{}",
+            "true",
+            "\x00",
+            "\u2028",
+            "\n",
+            ",",
+            "1e15",
+        ]
+        text = text[: where[0]] + data.draw(st.sampled_from(odd)) + text[where[1] :]
+    path = write(tmp_path_factory.mktemp("fuzz"), text)
+    for on_error in ("stop", "skip", "sort"):
+        try:
+            found = read_trace(path, on_error=on_error).requests(1)
+        except TraceError as refused:
+            message = str(refused)
+        else:
+            message = str(path)
+            assert (np.diff(found.times_s) >= 0).all()
+            assert np.isfinite(found.times_s).all()
+        assert "\n" not in message
+        assert message.startswith(str(path))
