@@ -242,7 +242,7 @@ def _content_hash(family: Family, member: Member) -> str:
     return hashlib.sha256(repr(ingredients).encode()).hexdigest()[:16]
 
 
-def _write(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
+def _write(file: Path, arrays: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with draft.open("wb") as stream:
