@@ -37,6 +37,12 @@ class Pair:
             return ("times",)  # of another number of queries, or of others: nothing else can be compared
         return tuple(what for what in dict.fromkeys(ARRIVAL_COLUMNS.values()) if what in found)
 
+    @property
+    def same_warmup(self) -> bool:
+        """Whether the two leave out the same warm-up at every seed, which one that is found from each run may not."""
+        pairs = zip(self.cell.summaries, self.base.summaries, strict=True)
+        return all(one.get("warmup_s") == other.get("warmup_s") for one, other in pairs)
+
     def difference(self, metric: str, adversary: str = "") -> Estimate:
         """Return the mean difference with its 95 % interval: paired by seed, or Welch's if the arrivals differ."""
         own, other = self.cell.values(metric, adversary), self.base.values(metric, adversary)

@@ -57,7 +57,7 @@ def difference(values: Sequence[float | None], others: Sequence[float | None]) -
     have no value (None) are left out; ``n`` is that of the smaller set.
 
     >>> str(difference([1.0, 2.0, 3.0], [0.0, 0.0, 3.0]))
-    '1.000 ± 3.567'
+    '1.000 ± 3.548'
     """
     sets = [np.array([value for value in given if value is not None], dtype=np.float64) for given in (values, others)]
     n = min(len(known) for known in sets)

@@ -16,10 +16,13 @@ Floats = NDArray[np.float64]
 
 
 def capacity_per_s(scenario: Scenario, zoo: Zoo, whole: Events | None = None) -> float:
-    """Return the rate at which the busiest worker group would be saturated, with full batches and no defense.
+    """Return the rate at which the busiest worker group would compute all the time, with full batches and no defense.
 
-    The mix is what the selection policy makes of the users' specs (see ``mix_of``). A variant that several groups host
-    is shared between them in proportion to their workers.
+    Above it queues grow without end even if every batch is full; below it they may grow too, since batches are full
+    only where enough queries wait. The mix is what the selection policy makes of the users' specs on an idle cluster,
+    see ``mix_of``; infeasible queries count in the rate and take no time. Every group has the workers that it starts
+    with, and each hosts all that its group may host; a variant that several groups host is shared between them so that
+    the busiest is as little busy as can be.
 
     Args:
         scenario: whose users, policy and workers.
@@ -33,18 +36,43 @@ def capacity_per_s(scenario: Scenario, zoo: Zoo, whole: Events | None = None) ->
     mix = mix_of(scenario, zoo, whole)
     if not mix.any():
         raise ValueError("load is a share of the capacity for the users' specs, and no variant meets any of them")
-    groups = scenario.cluster.values()
     batch = scenario.policy.batching.max_batch
-    hosts = [sum(group.count for group in groups if group.hosts(variant)) for variant in zoo.variants]
-    busy_s = [
-        sum(
-            share * float(variant.latency.seconds(batch)[-1]) / batch / count
-            for variant, share, count in zip(zoo.variants, mix, hosts, strict=True)
-            if group.hosts(variant)
-        )
-        for group in groups
-    ]
-    return 1 / float(max(busy_s))
+    each_s = np.array([float(variant.latency.seconds(batch)[-1]) / batch for variant in zoo.variants])
+    groups = list(scenario.cluster.values())
+    used = np.flatnonzero(mix)
+    hosts = np.array([[group.hosts(zoo.variants[number]) for number in used] for group in groups])
+    speed = np.array([group.count * (1 + (group.streams - 1) * group.stream_gain) for group in groups])
+    return 1 / _busiest(mix[used] * each_s[used], hosts, speed)
+
+
+def _busiest(work: Floats, hosts: NDArray[np.bool_], speed: Floats) -> float:
+    """Return the share of its time that the busiest group computes, for one query a second, at the best division.
+
+    Args:
+        work: seconds of work for each variant, shape (variants,).
+        hosts: which group may do which, shape (groups, variants).
+        speed: seconds of work that each group does in a second, shape (groups,).
+    """
+    kinds, kind_of = np.unique(hosts, axis=0, return_inverse=True)
+    if (kinds.sum(axis=0) <= 1).all():  # groups that host something together host the same: they share it by speed
+        together = np.array([speed[kind_of.ravel() == number].sum() for number in range(len(kinds))])
+        return float((kinds @ work / together).max())
+    from scipy.optimize import linprog  # noqa: PLC0415 -- only where the division is not plain
+
+    groups, variants = np.nonzero(hosts)
+    # Unknown: the work of each variant that each of its groups does, and the share of its time that the busiest takes.
+    done = (variants == np.arange(len(work))[:, None]).astype(float)
+    busy = (groups == np.arange(len(speed))[:, None]) / speed[:, None]
+    found = linprog(
+        np.append(np.zeros(len(groups)), 1.0),
+        A_ub=np.hstack([busy, np.full((len(speed), 1), -1.0)]),
+        b_ub=np.zeros(len(speed)),
+        A_eq=np.hstack([done, np.zeros((len(work), 1))]),
+        b_eq=work,
+        method="highs",
+    )
+    assert found.x is not None  # every variant in the mix has a group, so that there is a division
+    return float(found.x[-1])
 
 
 def known_capacity_per_s(scenario: Scenario, zoo: Zoo, whole: Events | None = None) -> float | None:

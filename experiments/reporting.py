@@ -122,12 +122,14 @@ def contrast_table(study: Study, folder: StudyFolder) -> Table:
     ]
     unpaired = [bool(pair.differing) for pair in pairs]
     if not any(unpaired):
-        how = "paired by seed over equal arrivals (compared column by column)"
+        how = "paired by seed over equal arrivals (open-loop, compared column by column)"
     elif all(unpaired):
         how = "unpaired (Welch), since the arrivals differ"
     else:
         how = "paired by seed where the arrivals are equal, and unpaired (Welch) where they differ"
     caption = f"Difference from {study.baseline}, {how}: mean and 95 % interval over {len(study.seeds)} seeds"
+    if not all(pair.same_warmup for pair in pairs):
+        caption += "; each run leaves out a warm-up of its own"
     return Table(caption, [*_varied(study), "arrivals", *(column.label for column in shown)], rows)
 
 

@@ -76,6 +76,17 @@ def test_a_table_with_both_says_both(base, tmp_path):
     assert [row[1].split(": ")[1] for row in table.rows] == ["paired", "unpaired"]
 
 
+def test_a_table_says_that_warm_ups_differ(base, tmp_path):
+    """What is left out of the metrics is found from the latencies of each run, and so differs between cases."""
+    cases = {"plain": {}, "most accurate": {"policy.selection": "most-accurate-feasible"}}
+    common = {"workload.load": 0.9, "run.warmup": "mser-5"}
+    for warmup, differ in ((common, True), ({"workload.load": 0.9, "run.warmup_s": 1.0}, False)):
+        study = Study("s", base, cases=cases, seeds=(1, 2), metrics=SHARES, common=warmup, baseline="plain")
+        found = swept(study, tmp_path / f"study-{differ}")
+        assert (len({point.summary["warmup_s"] for point in found.points}) > 1) is differ
+        assert ("leaves out a warm-up of its own" in study_tables(study, found)[1].caption) is differ
+
+
 def test_identical_cases_are_said_to_be_identical(base, tmp_path):
     """Where queries come at distances that nobody waits in, no discipline matters; another selection does."""
     cases = {

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from experiments import load, loads, run
+from experiments import demand, load, loads, run
 from experiments.decode import decode, encode
 from experiments.demand import capacity_per_s
 from experiments.loading import ScenarioError
@@ -326,3 +326,58 @@ def test_a_load_with_a_capacity_is_a_rate():
     assert Load(0.5, capacity_per_s=100.0).rate_per_s == 50.0
     with pytest.raises(ValueError, match="nobody has told yet"):
         _ = Load(0.5).rate_per_s
+
+
+# --- what the capacity is ---------------------------------------------------------------------------------------------
+
+SHARED_BATCHES = {
+    "policy.routing": "shared-queue",
+    "policy.batching": {"kind": "fixed", "max_batch": 8},
+    "workload.arrivals": "deterministic",
+    "run.duration_s": 30.0,
+}
+CLUSTERS = {
+    "one group": {},
+    "streams": {"cluster.gpu.streams": 2, "cluster.gpu.stream_gain": 0.5},
+    "equal groups": {"cluster.more": {"device": "gpu", "count": 1}},
+    "one model alone": {"cluster.small": {"device": "gpu", "models": ["resnet18"], "count": 2}},
+    "two of a kind apart": {
+        "cluster.gpu.models": ["resnet18"],
+        "cluster.both": {"device": "gpu", "models": ["resnet18", "densenet161"]},
+    },
+}
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_full_batches_keep_up_below_the_capacity_and_not_above(base, cluster):
+    """At 90 % a few batches are left over at the end, at 111 % a tenth of what the busiest workers were sent."""
+    specs = {
+        "kind": "products",
+        "of": [{"kind": "fixed", "max_latency_s": 0.003}, {"kind": "fixed", "min_accuracy": 0.87}],
+    }
+    both = SHARED_BATCHES | cluster | {"workload.users.spec": specs, "policy.selection": "fastest-feasible"}
+    for share, grows in ((0.9, False), (1 / 0.9, True)):
+        result = run(load(base, both | {"workload.load": share}))
+        left, sent = result.summary.benign.outcomes["unfinished"], result.summary.benign.sent
+        assert (left > 0.02 * sent) is grows, f"{left} of {sent} left over at {share:.2f}"
+
+
+def test_workers_that_can_do_nothing_of_what_is_asked_add_nothing(base):
+    zoo, dense = load_table("psml-cifar10"), {"workload.users.spec": {"kind": "fixed", "min_accuracy": 0.871}}
+    idle = {"cluster.idle": {"device": "gpu", "models": ["resnet18"]}}
+    assert capacity_per_s(load(base, idle | dense), zoo) == pytest.approx(capacity_per_s(load(base, dense), zoo))
+
+
+@pytest.mark.parametrize(
+    ("work", "speed", "busiest"),
+    [
+        ((0.5, 0.5), (1.0, 1.0), 0.5),  # the second does the second alone
+        ((0.2, 0.8), (1.0, 1.0), 0.8),  # and cannot be helped
+        ((0.9, 0.1), (1.0, 3.0), 0.25),  # all four workers alike
+        ((0.9, 0.1), (1.0, 0.1), 1.0),  # the second has enough of its own
+    ],
+)
+def test_groups_that_overlap_divide_the_work_as_well_as_they_can(work, speed, busiest):
+    """The first group does the first variant only, the second does both."""
+    hosts = np.array([[True, False], [True, True]])
+    assert demand._busiest(np.array(work), hosts, np.array(speed)) == pytest.approx(busiest)
