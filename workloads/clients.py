@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from sim import stream
 from sim.contracts import Part
-from workloads.arrivals import ArrivalProcess, Gamma, Renewal, Times, Weibull
+from workloads.arrivals import LEAST_CV, MOST_CV, ArrivalProcess, Gamma, Renewal, Times, Weibull
+from workloads.composed import clamped
 from workloads.traces import Clients, Events, read_servegen
+
+NOBODY = np.empty(0)
 
 
 class Population(Part):
@@ -90,8 +93,10 @@ class ZipfAccounts(Population):
         if self.rate is None:
             raise ValueError("accounts by Zipf's law need a rate")
         rates = self.rate * self.shares(duration_s)
-        processes = [self.of.at_rate(float(rate)) for rate in rates]
-        return _merged([p.times(stream(seed, f"client/{k}"), duration_s) for k, p in enumerate(processes)])
+        # Zipf's law may leave the last of many accounts a share that no float is small enough for: they send nothing.
+        processes = [self.of.at_rate(float(rate)) if rate else None for rate in rates]
+        drawn = [p.times(stream(seed, f"client/{k}"), duration_s) if p else NOBODY for k, p in enumerate(processes)]
+        return _merged(drawn)
 
     @property
     def rate_given(self) -> bool | None:
@@ -121,8 +126,10 @@ class ServeGenClients(Population):
     """Send as the measured clients of a ServeGen archive, one account each.
 
     In every window a client is a renewal process with the rate, the coefficient of variation and the family that were
-    measured (Xiang et al., ServeGen, 2025). The process runs on from window to window: the rest of a gap goes on at the
-    new rate, since starting afresh would add (cv² - 1) / 2 requests to every window.
+    measured (Xiang et al., ServeGen, 2025). Where the law of the gaps stays the same the process runs on: the rest of a
+    gap goes on at the new rate. Where it changes, a process of the new law is met that has been running for ever:
+    starting with an arrival would add (cv² - 1) / 2 requests to the window, and the rest of a gap of the old law as
+    many fewer or more.
 
     Attributes:
         path: folder or tar archive of ``chunk-<client>-trace.csv``.
@@ -155,7 +162,14 @@ class ServeGenClients(Population):
         end_s = clients.window_s * clients.rate.shape[1] if duration_s is None else self.start_s + duration_s
         drawn = [self._client(clients, row, seed, end_s) for row in range(len(clients.rate))]
         merged = _merged(drawn)
-        return replace(merged, times_s=merged.times_s - self.start_s)
+        return replace(merged, times_s=merged.times_s - self.start_s, notes=self._notes(clients, end_s))
+
+    def _notes(self, clients: Clients, end_s: float) -> tuple[str, ...]:
+        """Say which windows from ``start_s`` to the end are not drawn as they were measured."""
+        first, last = int(self.start_s // clients.window_s), math.ceil(end_s / clients.window_s)
+        rate, cv, family = (table[:, first:last] for table in (clients.rate, clients.cv, clients.family))
+        sends = (rate > 0) & (family > 0)
+        return clamped(cv[sends], rate[sends], float(rate[sends].sum()))
 
     @property
     def rate_given(self) -> bool | None:
@@ -199,15 +213,16 @@ class ServeGenClients(Population):
         """Return the times of one client in [start, end), from the process that runs through all its windows."""
         rng = stream(seed, f"client/{row}")
         parts = [np.empty(0)]
-        rest = -1.0  # what is left of the current gap, in mean gaps; below 0 before the first window
+        rest = 0.0  # what is left of the current gap, in mean gaps
+        running: Renewal | None = None
         first, last = int(self.start_s // clients.window_s), math.ceil(end_s / clients.window_s)
         for window in range(first, min(last, clients.rate.shape[1])):
             expected = clients.rate[row, window] * self.rate_scale * clients.window_s
             if expected <= 0 or not clients.family[row, window]:
                 continue
             process = _process(clients.family[row, window], clients.cv[row, window])
-            if rest < 0:
-                rest = _equilibrium(process, rng)
+            if process != running:
+                rest, running = float(process.rests(rng, 1)[0]), process
             places, rest = _run(process, rng, rest, expected)
             parts.append((window + places / expected) * clients.window_s)
         times = np.concatenate(parts)
@@ -223,14 +238,8 @@ def _merged(drawn: list[Times]) -> Events:
 
 
 def _process(family: int, cv: float) -> Renewal:
-    bounded = min(max(cv, 0.05), 50.0)
+    bounded = min(max(cv, LEAST_CV), MOST_CV)
     return Gamma(1.0, cv=bounded) if family == 1 else Weibull(1.0, cv=bounded)
-
-
-def _equilibrium(process: Renewal, rng: np.random.Generator) -> float:
-    """Draw how far the next arrival is when a long-running process is first looked at, in mean gaps."""
-    gaps = process.gaps(rng, 4096)
-    return float(rng.random() * rng.choice(gaps, p=gaps / gaps.sum()))
 
 
 def _run(process: Renewal, rng: np.random.Generator, rest: float, expected: float) -> tuple[Times, float]:

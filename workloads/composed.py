@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from workloads.arrivals import ArrivalProcess, Gamma, Poisson, Times
+from workloads.arrivals import LEAST_CV, MOST_CV, ArrivalProcess, Gamma, Poisson, Times
+
+MOST_BATCH = 1e6
+"""Mean queries in the largest batch: they are all sent at one instant."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Batches(ArrivalProcess):
 
     Attributes:
         of: when batches arrive; its own rate is not used.
-        mean_size: mean queries in a batch, at least 1; geometrically distributed from 1.
+        mean_size: mean queries in a batch, from 1 to a million; geometrically distributed from 1.
     """
 
     kind = "batches"
@@ -28,8 +33,8 @@ class Batches(ArrivalProcess):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.mean_size < math.inf:
-            raise ValueError(f"mean_size must be at least 1 and finite, not {self.mean_size}")
+        if not 1 <= self.mean_size <= MOST_BATCH:
+            raise ValueError(f"mean_size must be at least 1 and at most {MOST_BATCH:g}, not {self.mean_size}")
 
     def times(self, rng: np.random.Generator, duration_s: float) -> Times:
         """Draw the batches and their sizes, each from a generator of its own."""
@@ -109,7 +114,7 @@ class GammaRefit:
 
     The recipe of AlpaServe's workloads (OSDI 2023): in every window the mean and the coefficient of variation of the
     gaps are measured and a Gamma renewal process is drawn with them. A window with fewer than three arrivals has its
-    arrivals placed at random.
+    arrivals placed at random. The last window ends with the trace.
 
     Attributes:
         window_s: length of a window in the trace's own time, seconds, above 0.
@@ -128,19 +133,51 @@ class GammaRefit:
 
     def times(self, times_s: Times, rng: np.random.Generator) -> Times:
         """Draw the arrivals that take the place of a trace's, sorted, shape (n,)."""
-        if not len(times_s):
-            return times_s
-        window = (times_s // self.window_s).astype(np.int64)
         parts = [np.empty(0)]
-        for number in np.unique(window):
-            inside = times_s[window == number]
-            start_s = number * self.window_s
-            rate = len(inside) / self.window_s * self.rate_scale
-            if len(inside) < 3 or np.ptp(inside) == 0:
-                drawn = np.sort(rng.random(rng.poisson(rate * self.window_s))) * self.window_s
+        for start_s, end_s, inside in self._windows(times_s):
+            length_s, cv = end_s - start_s, self._cv(inside)
+            if cv is None:
+                drawn = np.sort(rng.random(rng.poisson(len(inside) * self.rate_scale))) * length_s
             else:
-                gaps = np.diff(inside)
-                cv = max(float(gaps.std() / gaps.mean()), 1e-3) * self.cv_scale
-                drawn = Gamma(rate, cv=cv).times(rng, self.window_s)
+                rate = len(inside) / length_s * self.rate_scale
+                drawn = Gamma(rate, cv=min(max(cv, LEAST_CV), MOST_CV)).times(rng, length_s)
             parts.append(start_s + drawn)
         return np.concatenate(parts)
+
+    def notes(self, times_s: Times) -> tuple[str, ...]:
+        """Say where the burstiness that is asked for is out of reach, in a line."""
+        windows = [(self._cv(inside), len(inside)) for _, _, inside in self._windows(times_s)]
+        measured = [(cv, n) for cv, n in windows if cv is not None]
+        return clamped([cv for cv, _ in measured], [n for _, n in measured], len(times_s))
+
+    def _windows(self, times_s: Times) -> Iterator[tuple[float, float, Times]]:
+        """Return start, end and arrivals of each window that has any."""
+        window = times_s // self.window_s
+        starts = np.flatnonzero(np.diff(window, prepend=-1.0))
+        for inside in np.split(times_s, starts[1:]) if len(times_s) else []:
+            start_s = float(inside[0] // self.window_s * self.window_s)
+            yield start_s, min(start_s + self.window_s, float(times_s[-1])), inside
+
+    def _cv(self, inside: Times) -> float | None:
+        """Return the coefficient of variation that a window is to have; None where it has too few gaps to measure."""
+        if len(inside) < 3 or np.ptp(inside) == 0:
+            return None
+        gaps = np.diff(inside)
+        return max(float(gaps.std() / gaps.mean()), LEAST_CV) * self.cv_scale
+
+
+def clamped(cvs: ArrayLike, requests: ArrayLike, total: float) -> tuple[str, ...]:
+    """Say how many windows have a coefficient of variation that gaps cannot be drawn with, a line for each limit.
+
+    Args:
+        cvs: of each window.
+        requests: of each window, in the same order.
+        total: requests of all there is, also elsewhere.
+    """
+    asked, sent = np.asarray(cvs, dtype=np.float64), np.asarray(requests, dtype=np.float64)
+    notes = []
+    for which, limit, side in ((asked > MOST_CV, MOST_CV, "above"), (asked < LEAST_CV, LEAST_CV, "below")):
+        if which.any():
+            windows = f"{which.sum():,} windows with a CV {side} {limit:g}"
+            notes.append(f"{windows} are drawn with {limit:g}: {sent[which].sum() / total:.1%} of the requests")
+    return tuple(notes)

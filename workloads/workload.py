@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sim import stream
-from workloads.arrivals import ArrivalProcess
+from workloads.arrivals import LEAST_CV, MOST_CV, ArrivalProcess
 from workloads.clients import Population
 from workloads.closed_loop import ClosedLoop
 from workloads.composed import GammaRefit
@@ -95,8 +95,10 @@ class Workload:
             raise ValueError(f"rate_scale must be above 0 and finite, not {self.rate_scale}")
         if not 0 <= self.start_s < self.stop_s:
             raise ValueError(f"start_s must be at least 0 and below stop_s, not {self.start_s} and {self.stop_s}")
-        if not 0 < self.spread_cv < math.inf:
-            raise ValueError(f"spread_cv must be above 0 and finite, not {self.spread_cv}")
+        if not LEAST_CV <= self.spread_cv <= MOST_CV:
+            raise ValueError(
+                f"spread_cv must be above 0 and finite, in [{LEAST_CV:g}, {MOST_CV:g}], not {self.spread_cv}"
+            )
         if not 0 < self.keep <= 1:
             raise ValueError(f"keep must be in (0, 1], not {self.keep}")
         if self.limit is not None and self.limit < 1:
@@ -191,7 +193,8 @@ class Workload:
     def _refitted(self, whole: Events, refit: GammaRefit, seed: int) -> Events:
         lost = len(whole.followups)
         left_out = (f"{lost:,} rows that follow an answer are left out by the refit",) if lost else ()
-        return Events(refit.times(whole.times_s, stream(seed, "refit")), {}, notes=(*whole.notes, *left_out))
+        notes = (*whole.notes, *left_out, *refit.notes(whole.times_s))
+        return Events(refit.times(whole.times_s, stream(seed, "refit")), {}, notes=notes)
 
     def whole_trace(self, seed: int) -> Events:
         """Return all requests of the trace's window, at the trace's own rate.

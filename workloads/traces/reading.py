@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import stream
+from workloads.arrivals import LEAST_CV, MOST_CV
 from workloads.traces.columns import RowError
 from workloads.traces.named import NamedColumns
 from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError, open_source
@@ -92,11 +93,14 @@ class Trace:
         Args:
             seed: of the run.
             spread: how.
-            cv: coefficient of variation of Gamma gaps, above 0.
+            cv: coefficient of variation of Gamma gaps, from 0.001 to 1000.
 
         Raises:
+            ValueError: if there are no such gaps.
             TraceError: if counts are more requests than may be held.
         """
+        if not LEAST_CV <= cv <= MOST_CV:
+            raise ValueError(f"spread_cv must be above 0 and finite, in [{LEAST_CV:g}, {MOST_CV:g}], not {cv}")
         place = partial(_inside, seed=seed, spread=spread, cv=cv)
         if isinstance(self.content, Counts):
             times, columns = _expand(self, self.content, seed, place)
@@ -211,11 +215,23 @@ def _inside(
     if spread == "even":
         places = (np.arange(total) + 0.5) / max(total, 1)
     elif spread == "gamma":
-        ends = np.cumsum(rng.standard_gamma(1 / cv**2, total + 1))
-        places = np.minimum(ends[:-1] / ends[-1], 1 - 2**-30)  # a last gap of nearly nothing stays in its bin
+        places = _on_a_ring(rng, total, cv)
     else:
         places = np.sort(rng.random(total))
     return places, rng.permutation(total)
+
+
+def _on_a_ring(rng: np.random.Generator, total: int, cv: float) -> NDArray[np.float64]:
+    """Return sorted places in [0, 1) with Gamma gaps between them and from the last to the first, turned by chance.
+
+    So no part of a bin gets more than its share, as its ends would if the gaps began there.
+    """
+    # In logarithms: most gaps of a small shape lie below the smallest float, and all of them may.
+    shape = 1 / cv**2
+    log_gaps = np.log(rng.standard_gamma(shape + 1, total)) + np.log1p(-rng.random(total)) / shape
+    gaps = np.exp(log_gaps - log_gaps.max(initial=-math.inf)) if total else log_gaps
+    ends = np.cumsum(gaps) / max(float(gaps.sum()), 1.0)
+    return np.sort(np.minimum((ends + rng.random()) % 1, 1 - 2**-30))  # rounding takes none into the next bin
 
 
 def _bin_rng(seed: int, name: str, bin_number: int) -> np.random.Generator:
