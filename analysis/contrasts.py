@@ -8,7 +8,7 @@ from itertools import groupby
 
 from analysis.intervals import Estimate, difference, estimate
 from analysis.offered import ARRIVAL_COLUMNS
-from analysis.study import CASE, Cell
+from analysis.study import CASE, SHARES, Cell
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ class Pair:
     def difference(self, metric: str, adversary: str = "") -> Estimate:
         """Return the mean difference with its 95 % interval: paired by seed, or Welch's if the arrivals differ."""
         own, other = self.cell.values(metric, adversary), self.base.values(metric, adversary)
+        within = (-1.0, 1.0) if metric in SHARES else None
         if self.differing:
-            return difference(own, other)
+            return difference(own, other, within)
         pairs = zip(own, other, strict=True)
-        return estimate([a - b if a is not None and b is not None else None for a, b in pairs])
+        return estimate([a - b if a is not None and b is not None else None for a, b in pairs], within)
 
 
 def contrasts(rows: Sequence[Cell], baseline: str) -> list[Pair]:

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analysis.intervals import Estimate
 from analysis.study import Cell, Column, columns
 
 # Okabe and Ito's palette: told apart with every kind of colour vision.
@@ -156,7 +157,7 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
         figure.add_scatter(
             x=values,
             y=[point.mean for point in points],
-            error_y={"array": [point.half_width for point in points], "thickness": 1.2, "width": 4},
+            error_y=error_bars(points),
             name=name,
             mode="lines+markers",
             line={"color": colour},
@@ -170,8 +171,8 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
         figure.add_scatter(
             x=[point.mean for point in goodput],
             y=[point.mean for point in points],
-            error_x={"array": [point.half_width for point in goodput], "thickness": 1.2, "width": 4},
-            error_y={"array": [point.half_width for point in points], "thickness": 1.2, "width": 4},
+            error_x=error_bars(goodput),
+            error_y=error_bars(points),
             name=name,
             mode="lines+markers+text" if column.metric == "hit_rate" else "lines+markers",
             text=[f"{value:g}" if isinstance(value, float) else str(value) for value in values],
@@ -200,6 +201,18 @@ def _tradeoff_series(cells: Sequence[Cell]) -> list[tuple[str, Column, str, str]
         variant = ("", "-open", "-dot", "-open-dot")[who.index(column.adversary) % 4] if column.adversary else ""
         found.append((f"{column.adversary}: {name}" if column.adversary else name, column, colour, symbol + variant))
     return found
+
+
+def error_bars(points: Sequence[Estimate]) -> dict[str, Any]:
+    """Return plotly's error bars of means: their intervals, which between bounds are longer on one side."""
+    return bars([point.mean for point in points], [point.interval for point in points])
+
+
+def bars(means: Sequence[float], intervals: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Return plotly's error bars from means and the ends of their intervals."""
+    above = [high - mean for mean, (_, high) in zip(means, intervals, strict=True)]
+    below = [mean - low for mean, (low, _) in zip(means, intervals, strict=True)]
+    return {"array": above, "arrayminus": below, "symmetric": False, "thickness": 1.2, "width": 4}
 
 
 def _shade_phases(figure: go.Figure, attacks: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from itertools import cycle
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, finished
+from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, bars, error_bars, finished
 from analysis.study import CASE, COUNTED, SHARES, Cell, Column, columns
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, "#000000")
@@ -73,11 +73,9 @@ def _add_case(
     figure: go.Figure, cells: Sequence[Cell], panel: Column, style: tuple[str, str], place: tuple[int, int]
 ) -> None:
     (colour, symbol), (row, column) = style, place
-    points = [cell.estimate(panel.metric, panel.adversary) for cell in cells]
-    name = cells[0].case or "runs"
-    widths = [point.half_width for point in points]
-    error = None if panel.metric in COUNTED else {"array": widths, "thickness": 1.2, "width": 4}
-    values, means = [cell.value for cell in cells], [point.mean for point in points]
+    means = [cell.estimate(panel.metric, panel.adversary).mean for cell in cells]
+    name, values = cells[0].case or "runs", [cell.value for cell in cells]
+    error = bars(means, [cell.interval(panel.metric, panel.adversary) for cell in cells])
     shared = {"name": name, "legendgroup": name, "showlegend": place == (1, 1)}
     if len(cells) == 1:
         figure.add_bar(x=values, y=means, error_y=error, marker={"color": colour}, row=row, col=column, **shared)
@@ -115,8 +113,8 @@ def frontier(cells: Sequence[Cell]) -> go.Figure:
         figure.add_scatter(
             x=[accuracy.mean],
             y=[attainment.mean],
-            error_x={"array": [accuracy.half_width], "thickness": 1.2, "width": 4},
-            error_y={"array": [attainment.half_width], "thickness": 1.2, "width": 4},
+            error_x=error_bars([accuracy]),
+            error_y=error_bars([attainment]),
             name=", ".join(str(value) for value in cell.settings.values()),
             mode="markers",
             # Each smaller than the one before, so that those at the same place are both seen.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.intervals import Estimate, estimate
+from analysis.intervals import Estimate, estimate, share_of_runs
 
 CASE = "case"
 """Stands among the settings of a point for the name of its case."""
@@ -77,12 +77,30 @@ class Cell:
         """Return a metric as tables show it: its estimate, or how many of the runs it holds for."""
         if metric in COUNTED:
             values = self.values(metric, adversary)
-            return f"{sum(value or 0 for value in values):.0f} of {len(values)}"
-        return str(self.estimate(metric, adversary))
+            count, n = round(sum(value or 0 for value in values)), len(values)
+            low, high = share_of_runs(count, n)
+            return f"{count} of {n} [{low:.2f}, {high:.2f}]"
+        return self._marked(metric, str(self.estimate(metric, adversary)))
+
+    def _marked(self, metric: str, text: str) -> str:
+        """Mark a percentile that is a lower bound, or of too few answers, in one of the runs at least."""
+        name = PERCENTILES.get(metric)
+        if name is None or text == "–":
+            return text
+        groups = [summary["benign"] for summary in self.summaries]
+        bound = "≥ " if any(name in group["latency_at_least_s"] for group in groups) else ""
+        return f"{bound}{text}{'*' if any(name in group['latency_few'] for group in groups) else ''}"
 
     def estimate(self, metric: str, adversary: str = "") -> Estimate:
-        """Return the mean of a metric over the replications, with its 95 % interval."""
-        return estimate(self.values(metric, adversary))
+        """Return the mean of a metric over the replications, with its 95 % interval, within [0, 1] for a share."""
+        return estimate(self.values(metric, adversary), (0.0, 1.0) if metric in SHARES else None)
+
+    def interval(self, metric: str, adversary: str = "") -> tuple[float, float]:
+        """Return the 95 % interval of a metric: Wilson's where it is a count of runs, and the mean's otherwise."""
+        if metric in COUNTED:
+            values = self.values(metric, adversary)
+            return share_of_runs(round(sum(value or 0 for value in values)), len(values))
+        return self.estimate(metric, adversary).interval
 
 
 @dataclass(frozen=True)
@@ -127,9 +145,16 @@ def _benign(key: str) -> Any:
     return lambda summary: summary["benign"][key]
 
 
+PERCENTILES = {"p50_ms": "p50", "p99_ms": "p99"}
+"""Metrics that are a percentile of the benign latencies, and which."""
+
+
 def _latency_ms(key: str) -> Any:
+    """Read a percentile; where the end of the run cut it off, what it is at least."""
+
     def read(summary: Mapping[str, Any]) -> float | None:
-        seconds = summary["benign"]["latency_s"][key]
+        benign = summary["benign"]
+        seconds = benign["latency_at_least_s"].get(key, benign["latency_s"][key])
         return None if seconds is None else 1e3 * seconds
 
     return read
@@ -208,14 +233,14 @@ METRICS = {
     "effective_accuracy": _benign("effective_accuracy"),
     "accuracy_in_time": _accuracy_in_time,
     "jain_index": _benign("jain_index"),
+    "jain_index_by_demand": _benign("jain_index_by_demand"),
     "collapsed": _collapsed,
     "mean_batch": _cluster("mean_batch_size"),
     "attacker_attainment": lambda summary: summary["attacker"]["slo_attainment"],
     "goodput": _benign("goodput"),
     "spec_goodput": _benign("spec_goodput"),
     "slo_violation_rate": _benign("slo_violation_rate"),
-    "p50_ms": _latency_ms("p50"),
-    "p99_ms": _latency_ms("p99"),
+    **{metric: _latency_ms(name) for metric, name in PERCENTILES.items()},
 } | {name: _first(read) for name, read in ATTACK_METRICS.items()}
 """How to read each metric of a study's table from a run's summary; shares, or units where the name says so."""
 
@@ -231,6 +256,7 @@ SHARES = {
     "effective_accuracy",
     "accuracy_in_time",
     "jain_index",
+    "jain_index_by_demand",
     "collapsed",
     "attacker_attainment",
     "models_found",
@@ -261,6 +287,7 @@ COLUMNS = {
     "effective_accuracy": "effective accuracy",
     "accuracy_in_time": "accuracy in time",
     "jain_index": "Jain's index",
+    "jain_index_by_demand": "Jain's index by demand",
     "collapsed": "collapsed runs",
     "mean_batch": "mean batch",
     "attacker_attainment": "attacker's SLO attainment",

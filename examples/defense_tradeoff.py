@@ -17,6 +17,6 @@ for name, defense in DEFENSES.items():
     for seed in range(1, 6):
         overrides = {"defense.spec_noise": defense, "seed": seed, "run.duration_s": 20.0}
         summaries.append(run(load("quickstart", overrides)).summary)
-    goodput = estimate([summary.benign.goodput for summary in summaries])
-    hits = estimate([summary.attacks[0].fingerprint.hit_rate for summary in summaries])
+    goodput = estimate([summary.benign.goodput for summary in summaries], within=(0.0, 1.0))
+    hits = estimate([summary.attacks[0].fingerprint.hit_rate for summary in summaries], within=(0.0, 1.0))
     print(f"{name:24s} benign goodput {goodput}, hit rate of the attack {hits} (n = {goodput.n})")

@@ -185,7 +185,7 @@ def _summary(scenario: Scenario) -> Summary:
 
 def _probed(value: float, target: float, runs: Sequence[Summary]) -> Probe:
     """Gather the runs at one value; one that sent nothing has missed nothing."""
-    attainment = estimate([one.benign.slo_attainment for one in runs])
+    attainment = estimate([one.benign.slo_attainment for one in runs], within=(0.0, 1.0))
     workload = runs[0].workload
     busiest = [max(one.cluster.group_utilization.values()) for one in runs]
     return Probe(

@@ -450,7 +450,7 @@ def test_a_study_sets_what_is_common_and_compares_with_its_baseline(tmp_path):
         done = sweep(study, tmp_path / "study", executor)
     assert {point.summary["duration_s"] for point in done.points} == {8.0}
     assert decode(Study, encode(study)) == study  # running it has not changed it
-    table, differences, _ = study_tables(study, done)
+    table, differences, *_ = study_tables(study, done)
     assert len(table.rows) == 4
     assert [row[:2] for row in differences.rows] == [["sharing", "60"], ["sharing", "300"]]
     assert differences.rows[1][-1] == "-44.000 ± 0.000"  # 131 queries and 175
