@@ -10,6 +10,8 @@ from sim import Admission
 from sim.contracts import Candidate
 
 Gate = Callable[[Candidate], str | None]
+ROUNDING = 8
+"""Units in the last place that a time may be off by: the clock's, a quotient's and a sum's are five at most."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,14 @@ class QueueBound(Admission):
 
     Attributes:
         most: queries that one place may hold, waiting and running, at least 1.
+        displace: whether a newcomer that the discipline would serve before others takes the place of the one that would
+            be served last, which is shed in its stead: a bounded priority queue. First come, first served, nobody comes
+            before those that wait, and nothing is displaced.
     """
 
     kind = "queue-bound"
     most: int = 64
+    displace: bool = False
 
     def __post_init__(self) -> None:
         if self.most < 1:
@@ -64,12 +70,24 @@ class QueueBound(Admission):
 
     def gate(self) -> Gate:
         """Return the function that sheds what finds the place full."""
+        if self.displace:
+            return lambda query: "shed" if query.held >= self.most and not query.displace() else None
         return lambda query: "shed" if query.held >= self.most else None
+
+    @property
+    def displaces(self) -> bool:
+        """Whether it may displace a query."""
+        return self.displace
 
 
 @dataclass(frozen=True)
 class TokenBucket(Admission):
     """Throttle an account that sends faster than its bucket refills.
+
+    A bucket is full again at the instant when the tokens that it has given since it was last full are back: their
+    number over the rate. Tokens are counted as whole numbers and instants never added up, so that rounding does not
+    grow with the queries, and a query at the very instant of its token has it (within ``ROUNDING`` units in the last
+    place).
 
     Attributes:
         rate: tokens a second that every account gets, above 0; a query costs one.
@@ -88,14 +106,18 @@ class TokenBucket(Admission):
 
     def gate(self) -> Gate:
         """Return a function with a full bucket for every account."""
-        buckets: dict[int, tuple[float, float]] = {}
+        buckets: dict[int, tuple[float, int]] = {}
+        rate, spare = self.rate, self.burst - 1
 
         def gate(query: Candidate) -> str | None:
-            tokens, since_s = buckets.get(query.account, (self.burst, query.now))
-            tokens = min(tokens + self.rate * (query.now - since_s), self.burst)
-            admitted = tokens >= 1
-            buckets[query.account] = (tokens - admitted, query.now)
-            return None if admitted else "throttled"
+            now = query.now
+            full_s, given = buckets.get(query.account, (now, 0))
+            if now >= full_s + given / rate:
+                full_s, given = now, 0
+            if now < full_s + (given - spare) / rate - ROUNDING * math.ulp(now):
+                return "throttled"
+            buckets[query.account] = (full_s, given + 1)
+            return None
 
         return gate
 

@@ -343,6 +343,8 @@ class Candidate(NamedTuple):
         held: queries that wait or run where it would go.
         in_system: queries that wait or run anywhere.
         predicted_s: asks the place when it would be answered, in seconds from now.
+        displace: asks the place to give up, as ``shed``, the waiting query that its discipline would serve last, if the
+            newcomer would be served before it; returns whether it did.
     """
 
     now: float
@@ -352,12 +354,18 @@ class Candidate(NamedTuple):
     held: int
     in_system: int
     predicted_s: Callable[[], float]
+    displace: Callable[[], bool]
 
 
 class Admission(Part):
     """Turn queries away before they are queued."""
 
     plain = False
+
+    @property
+    def displaces(self) -> bool:
+        """Whether it may ask a place to displace a query, which needs a discipline that orders queries by a key."""
+        return False
 
     @abstractmethod
     def gate(self) -> Callable[[Candidate], str | None]:

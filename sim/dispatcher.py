@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sim.clock import Simulation, Timer
 from sim.contracts import Batching, Discipline, Dropping, Fit
 from sim.ledger import Ledger
 from sim.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING
 from sim.machine import Batch, Machine
-from sim.queues import Queue
+from sim.queues import OrderedQueue, Queue
 
 QUEUED_CODE, RUNNING_CODE = CODE[QUEUED], CODE[RUNNING]
 EXPIRED = OUTCOMES.index("expired")
@@ -77,6 +77,11 @@ class Dispatcher:
         self._formings = 0
         self._own_keys = all(hasattr(queue, "key") for queue in queues.values())
         self._preemptive = orders.discipline.preempts(0.0, 1e300)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the keys of rows say in which order they are served."""
+        return not self._own_keys
 
     # --- what the fleet asks -----------------------------------------------------------------------------------------
 
@@ -181,6 +186,27 @@ class Dispatcher:
         if sizer is not None:
             deadline_s = self.orders.deadline_s
             sizer.learn(min(deadline_s[row] for row in batch.rows) >= self.env.now)
+
+    def displace(self, row: int) -> tuple[int, int] | None:
+        """Take out the waiting row that would be served last, if ``row`` would be served before it, with its variant.
+
+        The rows that wait are looked through: admission bounds how many they are.
+        """
+        keys = self.orders.keys
+        waiting = [
+            (keys[other], other, variant)
+            for variant, queue in self._nonempty.items()
+            for other in cast("OrderedQueue", queue).rows()
+            if not self.ledger.over(other)
+        ]
+        key, last, variant = max(waiting, default=(keys[row], row, -1))
+        if (key, last) <= (keys[row], row):
+            return None
+        queue = self._nonempty[variant]
+        cast("OrderedQueue", queue).remove(last)
+        if not len(queue):
+            del self._nonempty[variant]
+        return last, variant
 
     def empty(self, keep: Callable[[int], bool]) -> list[tuple[int, int]]:
         """Take out the rows of all variants but those to keep, and return them with their variants."""

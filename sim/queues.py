@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from heapq import heappop, heappush
+from collections.abc import Iterable, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 
@@ -26,6 +26,16 @@ class Queue(Protocol):
     def __len__(self) -> int: ...
 
 
+class OrderedQueue(Queue, Protocol):
+    """Hold waiting rows whose order their keys say, so that one that is served late can be told and given up."""
+
+    def rows(self) -> Iterable[int]:
+        """Return the rows that wait, in any order."""
+
+    def remove(self, row: int, /) -> None:
+        """Remove a row that waits, wherever it stands; takes time in proportion to the length."""
+
+
 class FifoQueue(deque[int]):
     """Serve in order of arrival."""
 
@@ -41,6 +51,10 @@ class FifoQueue(deque[int]):
     def head(self) -> int:
         """Return the oldest row."""
         return self[0]
+
+    def rows(self) -> Iterable[int]:
+        """Return the rows."""
+        return self
 
 
 class KeyedQueue(list[tuple[float, int]]):
@@ -70,6 +84,15 @@ class KeyedQueue(list[tuple[float, int]]):
         """Return the row with the smallest key."""
         return self[0][1]
 
+    def rows(self) -> Iterable[int]:
+        """Return the rows."""
+        return (row for _, row in self)
+
+    def remove(self, row: int, /) -> None:  # type: ignore[override]  # a row, where a list's elements are pairs
+        """Remove a row that waits."""
+        super().remove((self._keys[row], row))
+        heapify(self)
+
 
 class LifoQueue(list[int]):
     """Serve the latest first."""
@@ -85,3 +108,7 @@ class LifoQueue(list[int]):
     def head(self) -> int:
         """Return the newest row."""
         return self[-1]
+
+    def rows(self) -> Iterable[int]:
+        """Return the rows."""
+        return self

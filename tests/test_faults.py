@@ -364,7 +364,15 @@ schedules = st.fixed_dictionaries(
             ]
         ),
         "admission": st.sampled_from(
-            [None, None, QueueBound(3), TokenBucket(1.0, 1.0), TierShedding(4), PredictedLateness()]
+            [
+                None,
+                None,
+                QueueBound(3),
+                QueueBound(2, displace=True),
+                TokenBucket(1.0, 1.0),
+                TierShedding(4),
+                PredictedLateness(),
+            ]
         ),
         "jitter": st.sampled_from([NoJitter(), ExponentialJitter()]),
         "crash": st.none() | fault_times,

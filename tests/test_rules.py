@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from conftest import cluster, one_variant, queries, simulate
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies import (
     AccuracyScaling,
@@ -489,7 +492,7 @@ def candidate(**known):
         **known,
     }
     late = facts.pop("late")
-    return Candidate(predicted_s=lambda: late, **facts)
+    return Candidate(predicted_s=lambda: late, displace=lambda: False, **facts)
 
 
 @pytest.mark.parametrize(
@@ -515,6 +518,32 @@ def test_a_token_bucket_refills():
     said = [gate(candidate(now=now)) for now in times]
     assert said == [None, None, "throttled", None, "throttled", None, None, "throttled"]
     assert gate(candidate(now=9.0, account=1)) is None
+
+
+@given(
+    st.decimals("0.01", "500", places=2).map(Fraction),
+    st.integers(10, 60).map(lambda n: Fraction(n, 10)),
+    st.lists(st.integers(0, 12), min_size=1, max_size=300),
+    st.integers(1, 8),
+)
+def test_a_token_bucket_is_exact(rate, burst, steps, parts):
+    """Queries on a grid of parts of the token's distance: the worst place for rounding."""
+    gate = TokenBucket(float(rate), float(burst)).gate()
+    tokens, last, now = burst, Fraction(0), Fraction(0)
+    for step in steps:
+        now += Fraction(step, parts) / rate
+        tokens, last = min(tokens + rate * (now - last), burst), now
+        expected = None if tokens >= 1 else "throttled"
+        tokens -= tokens >= 1
+        assert gate(candidate(now=float(now))) == expected
+
+
+@pytest.mark.parametrize("rate", [10.0, 3.0, 7.0, 0.3, 1000.0, 12345.678])
+def test_a_token_bucket_does_not_drift(rate):
+    gate, early = TokenBucket(rate, 1.0).gate(), TokenBucket(rate, 1.0).gate()
+    assert sum(gate(candidate(now=k / rate)) is None for k in range(20_000)) == 20_000
+    # A hair too early, every second one waits for its token.
+    assert sum(early(candidate(now=k * 0.999 / rate)) is None for k in range(20_000)) == 10_000
 
 
 def test_a_prediction_is_exact_one_at_a_time():
