@@ -174,7 +174,7 @@ def _check_batching(part: Batching) -> None:
 def _check_admission(part: Admission) -> None:
     name = type(part).__name__
     arriving = [
-        Candidate(i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda late=i: late / 500)  # type: ignore[misc]
+        Candidate(i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda late=i: late / 500, lambda: False)  # type: ignore[misc]
         for i in range(200)
     ]
     said = [[gate(query) for query in arriving] for gate in (part.gate(), part.gate())]

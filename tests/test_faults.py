@@ -416,6 +416,8 @@ def build(run, seed):
         faults["withdrawal"] = fault_of(ModelWithdrawal, run["withdrawal"], models=("m1",))
     names = ("streams", "stream_gain", "retries", "hedge_after_s", "scaling", "selection", "discipline", "batching")
     chosen = {name: run[name] for name in (*names, "dropping", "routing", "admission", "jitter", "frontends")}
+    if isinstance(run["discipline"], Vtc | DeficitRoundRobin) and chosen["admission"] == QueueBound(2, displace=True):
+        chosen["admission"] = QueueBound(2)
     if run["memory"] and not isinstance(run["selection"], SlackFit):
         chosen |= {"swapping": Swapping(1.0, 0.001, run["memory"]), "memory_gib": 4 / 1024}
     if run["scaling"]:
