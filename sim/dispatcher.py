@@ -190,14 +190,15 @@ class Dispatcher:
     def displace(self, row: int) -> tuple[int, int] | None:
         """Take out the waiting row that would be served last, if ``row`` would be served before it, with its variant.
 
-        The rows that wait are looked through: admission bounds how many they are.
+        A row that a batch elsewhere is computing is not given up. The rows that wait are looked through: admission
+        bounds how many they are.
         """
         keys = self.orders.keys
         waiting = [
             (keys[other], other, variant)
             for variant, queue in self._nonempty.items()
             for other in cast("OrderedQueue", queue).rows()
-            if not self.ledger.over(other)
+            if self.ledger.state[other] == QUEUED_CODE
         ]
         key, last, variant = max(waiting, default=(keys[row], row, -1))
         if (key, last) <= (keys[row], row):

@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.contracts import AdaptiveSelection, Candidate, Misfit, Pilot, Waiting, fitting
+from sim.contracts import AdaptiveSelection, Candidate, Pilot, Waiting, fitting
 from sim.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
+from sim.displacement import check_displacement, displaced
 from sim.frontends import Frontend, Frontends
 from sim.hedging import Hedging
 from sim.hiring import hire
@@ -28,7 +29,7 @@ from sim.withdrawals import Withdrawals
 if TYPE_CHECKING:
     from sim.cluster import Cluster
 
-INFEASIBLE, SHED, FAILED, EXPIRED = (OUTCOMES.index(name) for name in ("infeasible", "shed", "failed", "expired"))
+INFEASIBLE, FAILED, EXPIRED = (OUTCOMES.index(name) for name in ("infeasible", "failed", "expired"))
 ANSWERED_CODE, RETURNING_CODE, TRAVELLING_CODE = CODE["answered"], CODE[RETURNING], CODE[TRAVELLING]
 Row = int
 Bound = tuple[Row, int]
@@ -70,7 +71,7 @@ class Fleet:
         self.home: list[Dispatcher] = []
         self.hosts: list[list[Dispatcher]] = []
         hire(self)
-        self._check_displacement()
+        check_displacement(self)
         self.topology: Topology | None = None
         self._region: Sequence[int] = ()
         if cluster.network is not None:
@@ -85,15 +86,6 @@ class Fleet:
         self.update_hosts()
         self.pilot: Pilot | None = None
         self._start_pilot()
-
-    def _check_displacement(self) -> None:
-        """Refuse to displace queries whose order no key says."""
-        admission, discipline = self.operator.admission, self.operator.discipline
-        if admission is not None and admission.displaces and not self.dispatchers[0].ordered:
-            raise Misfit(
-                ("policy", "admission", "displace"),
-                f"displace needs a discipline that orders queries by a key; {discipline.kind} shares between accounts",
-            )
 
     def update_hosts(self) -> None:
         """Look who can serve what, after a worker came or went, and tell the routers."""
@@ -209,17 +201,8 @@ class Fleet:
             held=place.load,
             in_system=self.in_system,
             predicted_s=lambda: place.predicted_s(variant),
-            displace=lambda: self._displace(row, place),
+            displace=lambda: displaced(self, row, place),
         )
-
-    def _displace(self, row: Row, place: Dispatcher) -> bool:
-        """Shed the query that waits at a place to be served last, if a newcomer comes before it."""
-        last = place.displace(row)
-        if last is None:
-            return False
-        place.release([last[0]], self.service_s[last[1]])
-        self._give_up(last[0], SHED)
-        return True
 
     def _send(self, row: int, variant: int, place: Dispatcher, frontend: Frontend) -> None:
         """Send a query to the place where it is to wait."""
@@ -311,9 +294,9 @@ class Fleet:
 
     def dropped(self, row: int) -> None:
         """Give a query up that has waited in vain."""
-        self._give_up(row, EXPIRED)
+        self.give_up(row, EXPIRED)
 
-    def _give_up(self, row: Row, outcome: int) -> None:
+    def give_up(self, row: Row, outcome: int) -> None:
         """End a waiting query, unless a copy of it is alive elsewhere."""
         if self.ledger.over(row):
             return

@@ -16,7 +16,7 @@ TRANSITIONS = {
     TRAVELLING: {QUEUED, "failed", "unfinished", *TURNED_AWAY},
     QUEUED: {RUNNING, TRAVELLING, "shed", "expired", "unfinished"},
     # A query that several places serve runs as soon as it runs in one, and may still be given up in another.
-    RUNNING: {RETURNING, QUEUED, "answered", "shed", "expired", "failed", "unfinished"},
+    RUNNING: {RETURNING, QUEUED, "answered", "expired", "failed", "unfinished"},
     RETURNING: {"answered", "unfinished"},
 }
 
