@@ -1,4 +1,4 @@
-"""Displacement: a full place gives up the query that it would serve last, where a newcomer would be served before it."""
+"""Displacement: a full place gives up the query that it would serve last, where a newcomer comes before it."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from policies import (
     LazyDrop,
     LeastLoadedFeasible,
     LeastWork,
+    Lifo,
     MajorityEnsemble,
     PowerOfD,
     PredictedLateness,
@@ -349,7 +350,9 @@ schedules = st.fixed_dictionaries(
                 *[MajorityEnsemble(3)] * 3,
             ]
         ),
-        "discipline": st.sampled_from([Fifo(), Edf(), PreemptivePriority(), Vtc((1.0, 2.0)), DeficitRoundRobin()]),
+        "discipline": st.sampled_from(
+            [Fifo(), Lifo(), Edf(), PreemptivePriority(), Vtc((1.0, 2.0)), DeficitRoundRobin()]
+        ),
         "batching": st.sampled_from([Greedy(1), Greedy(4), SizeOrTimeout(3, 0.004), Aimd(8), WorkDelaying(4)]),
         "dropping": st.sampled_from([DropNever(), EarlyDrop(), LazyDrop()]),
         "routing": st.sampled_from(
@@ -368,7 +371,7 @@ schedules = st.fixed_dictionaries(
                 None,
                 None,
                 QueueBound(3),
-                QueueBound(2, displace=True),
+                *[QueueBound(2, displace=True)] * 2,
                 TokenBucket(1.0, 1.0),
                 TierShedding(4),
                 PredictedLateness(),

@@ -246,5 +246,5 @@ def _write(file: Path, arrays: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with draft.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # numpy before 2.3 has no other argument
+        np.savez_compressed(stream, **arrays)
     draft.replace(file)
