@@ -292,12 +292,8 @@ class Fleet:
         if row >= self.ledger.open_loop:
             self.cluster.tell(row, "answered")
 
-    def dropped(self, row: int) -> None:
-        """Give a query up that has waited in vain."""
-        self.give_up(row, EXPIRED)
-
-    def give_up(self, row: Row, outcome: int) -> None:
-        """End a waiting query, unless a copy of it is alive elsewhere."""
+    def give_up(self, row: Row, outcome: int = EXPIRED) -> None:
+        """End a query that waits in vain, unless a copy of it is alive elsewhere."""
         if self.ledger.over(row):
             return
         if row in self._copies and row not in self._votes and self._copies[row] > 1:

@@ -53,7 +53,7 @@ def _dispatcher(fleet: Fleet, seconds: Seconds) -> Dispatcher:
         accuracies=zoo.accuracies.tolist(),
         keys=fleet.keys,
         deadline_s=fleet.deadline_s,
-        dropped=fleet.dropped,
+        dropped=fleet.give_up,
         copied=operator.hedge_after_s is not None or voted,
     )
     return Dispatcher(fleet.env, ledger, {variant: make() for variant in ([0] if fit else range(len(zoo)))}, orders)
