@@ -20,6 +20,7 @@ from zoo import (
     read_zoo,
     write_zoo,
 )
+from zoo.units import scaled
 
 points = st.lists(
     st.tuples(st.integers(0, 20).map(lambda k: k / 20), st.integers(1, 20).map(lambda k: k / 1000)),
@@ -235,3 +236,28 @@ def test_the_digits_are_trained_once_and_spread_over_a_front(tmp_path):
     assert not parts[0] & parts[1]
     assert not parts[1] & parts[2]
     assert not parts[0] & parts[2]
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3])
+def test_milliseconds_mean_the_nearest_seconds(digits, tmp_path):
+    """Every decimal of up to so many places from .1 to 100 ms is the float that the same decimal in seconds is."""
+    step = 10**digits
+    values = [
+        f"{number // step}.{number % step:0{digits}d}" for number in range(step // 10, 100 * step, max(step // 50, 1))
+    ]
+    rows = [f"m{k},gpu,0.5,64,1,{value}" for k, value in enumerate(values)]
+    (tmp_path / "z.csv").write_text("model,device,accuracy,memory_mib,batch,latency_ms\n" + "\n".join(rows) + "\n")
+    variants = load_table(str(tmp_path / "z.csv")).variants
+    wrong = [
+        value
+        for value, variant in zip(values, variants, strict=True)
+        if variant.latency.batch_one_s != float(f"{value}e-3") or variant.latency.seconds(1)[0] != float(f"{value}e-3")
+    ]
+    assert wrong == []
+
+
+@given(st.decimals("0.000001", "1000000", places=6), st.sampled_from([3, 6, 9]))
+def test_scaled_is_the_nearest_float(value, digits):
+    assert scaled(str(value), digits) == float(f"{value}e-{digits}")
+    assert scaled(float(value), digits) == float(f"{float(value)!r}e-{digits}")
+    assert scaled(scaled(str(value), digits), -digits) == float(value)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoo.files import FileProblem, read_text
 from zoo.latency import LatencyProfile
+from zoo.units import scaled
 from zoo.variants import Variant, Zoo, ZooError
 
 MAX_BYTES = 16 * 2**20
@@ -168,7 +169,7 @@ def _time(path: Path, number: int, row: Row) -> tuple[float, str]:
         raise ZooError(f"{path}:{number}: no latency in it; expected columns of server compute or of latency")
     digits = {_digits(name) for name in chosen}.pop()
     total = sum((Decimal(str(_number(path, number, row, name, 0))) for name in chosen), Decimal())
-    seconds = float(total.scaleb(-digits))
+    seconds = scaled(total, digits)
     if not seconds > 0:
         raise ZooError(f"{path}:{number}: column {chosen[0]}: found {row[chosen[0]][:40]!r}; expected a time above 0")
     return seconds, " + ".join(chosen)

@@ -12,6 +12,7 @@ from pathlib import Path
 from zoo.files import FileProblem, read_text
 from zoo.latency import LatencyProfile
 from zoo.profilers import profiler_of
+from zoo.units import moved, scaled
 from zoo.variants import Variant, Zoo, ZooError
 
 COLUMNS = ("model", "device", "accuracy", "memory_mib", "batch", "latency_ms")
@@ -65,7 +66,7 @@ def write_zoo(zoo: Zoo, path: Path, comment: str = "") -> None:
         writer.writerow(COLUMNS)
         for v in zoo.variants:
             for batch, latency_s in zip(v.latency.batch_sizes, v.latency.latencies_s, strict=True):
-                row = (v.model, v.device, v.accuracy, v.memory_bytes / MEBIBYTE, batch, latency_s * 1e3)
+                row = (v.model, v.device, v.accuracy, v.memory_bytes / MEBIBYTE, batch, moved(latency_s, -3))
                 writer.writerow(row[:2] + tuple(f"{value:.12g}" for value in row[2:]))
 
 
@@ -130,7 +131,7 @@ def _variant(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Variant:
             _number(path, first_number, first, "memory_mib") * MEBIBYTE,
             LatencyProfile(
                 tuple(_batch(path, number, row) for number, row in rows),
-                tuple(_number(path, number, row, "latency_ms") / 1e3 for number, row in rows),
+                tuple(scaled(_number(path, number, row, "latency_ms"), 3) for number, row in rows),
             ),
             source=f"{path}:{first_number}",
         )

@@ -13,6 +13,7 @@ from workloads.traces.columns import Names, RowError, parsed
 from workloads.traces.objects import Entry, entries, first_object, is_number, name_of, quantity, shown
 from workloads.traces.opening import Source
 from workloads.traces.records import Events, FollowUps, TraceFormat, events, stamped
+from zoo.units import scaled
 
 TIMES = ("timestamp", "created_time")
 DELAYS = ("delay", "delay_ms")
@@ -119,7 +120,7 @@ class _Chains:
     def _follow(self, session: str, delay_ms: float) -> None:
         if session not in self._begun:
             raise RowError("has neither a timestamp nor an earlier row of its session; expected one of them")
-        self.delays_s.setdefault(self._begun[session], []).append(delay_ms / 1e3)
+        self.delays_s.setdefault(self._begun[session], []).append(scaled(delay_ms, 3))
 
 
 def _first(entry: Entry, names: tuple[str, ...]) -> float | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from workloads.traces.columns import Names, RowError, header_of, parsed, rows
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.records import CLOCK_S, Columns, Events, TraceFormat, check_span
+from zoo.units import scaled
 
 Number = int | float | Decimal
 MAX_NUMBER = 2_000_000_000
@@ -156,7 +157,7 @@ def seconds(times: Sequence[Number], digits: int) -> tuple[NDArray[np.float64], 
 
 def in_seconds(value: Number, digits: int) -> float:
     """Return the float nearest to a decimal number of a unit below a second."""
-    return float(value.scaleb(-digits)) if isinstance(value, Decimal) else value / 10**digits
+    return scaled(value, digits) if isinstance(value, Decimal) else value / 10**digits
 
 
 def own_numbers(numbered: NDArray[np.generic], names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

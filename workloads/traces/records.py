@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sim.contracts import Part
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.table import Table
+from zoo.units import scaled
 
 FAILED = "failed"
 Columns = dict[str, NDArray[np.generic]]
@@ -155,12 +156,12 @@ def events(
     if not len(table):
         raise TraceError(f"{source.name}: no request in it; expected at least one row")
     try:
-        first_s, times_s = float(table[0][0] / per_s), table.since_first() / per_s
+        first_s, times_s = float(table[0][0] / per_s), _in_seconds(table.since_first(), per_s)
     except OverflowError:
         first_s, times_s = math.inf, np.full(1, math.inf)
     notes: tuple[str, ...] = ()
     if from_zero and first_s < CLOCK_S:
-        times_s = table.column(0) / per_s
+        times_s = _in_seconds(table.column(0), per_s)
     elif from_zero:
         notes = (f"times count from the first row, which is at {first_s:.17g} s",)
     check_span(source.name, first_s, times_s)
@@ -168,6 +169,14 @@ def events(
     columns: Columns = {name: table.column(k).astype(kinds.get(name, np.float64)) for k, name in enumerate(names, 1)}
     marked = columns.pop(FAILED).astype(np.bool_) if FAILED in columns else None
     return Events(times_s, columns, marked=marked, notes=notes)
+
+
+def _in_seconds(times: NDArray[np.float64], per_s: int) -> NDArray[np.float64]:
+    """Return the floats nearest to decimal times; the quotient of whole numbers is that already."""
+    if per_s == 1 or (times % 1 == 0).all():
+        return times / per_s
+    digits = round(math.log10(per_s))
+    return np.array([scaled(time, digits) for time in times.tolist()])
 
 
 def check_span(name: str, first_s: float, times_s: NDArray[np.float64]) -> None:
