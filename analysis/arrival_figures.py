@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,35 +11,29 @@ from numpy.typing import NDArray
 from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, finished
 
 FIT_COLOURS = (ORANGE, GREEN, RED, PURPLE, SKY)
-MOST_POINTS = 6000
+MOST_POINTS = 2000
 
 Numbers = NDArray[np.float64]
 
 
-def rate_over_time(counts: NDArray[np.int64], bin_s: float) -> go.Figure:
+def rate_over_time(rates: Mapping[float, Numbers], n: int) -> go.Figure:
     """Draw the rate in bins of several lengths; a click on the legend zooms between them, a slider moves.
 
     Args:
-        counts: requests per bin, shape (bins,).
-        bin_s: length of a bin, seconds.
+        rates: requests a second of every bin by the length of the bins in seconds, from the shortest.
+        n: requests.
     """
     figure = go.Figure()
-    span_s = len(counts) * bin_s
-    lengths = [length for length in (1, 10, 60, 600, 3600, 86_400) if length >= bin_s and span_s / length >= 3]
-    shown = [length for length in lengths if span_s / length <= MOST_POINTS] or lengths[-1:]
-    for number, length in enumerate(shown[:4]):
-        factor = round(length / bin_s)
-        whole = len(counts) // factor
-        rate = counts[: whole * factor].reshape(whole, factor).sum(axis=1) / length
+    for number, (length, rate) in enumerate(rates.items()):
         figure.add_scatter(
-            x=(np.arange(whole) + 0.5) * length,
+            x=(np.arange(len(rate)) + 0.5) * length,
             y=rate,
-            name=f"per {length:g} s",
-            line={"color": (SKY, BLUE, ORANGE, RED)[number], "width": 1 + number * 0.7},
+            name=f"per {length:,g} s",
+            line={"color": (SKY, BLUE, ORANGE, RED)[number % 4], "width": 1 + number * 0.7},
         )
     figure.update_xaxes(title="time (s)", rangeslider={"visible": True, "thickness": 0.08})
     figure.update_yaxes(title="requests / s", rangemode="tozero")
-    return finished(figure, f"Rate over time, n = {int(counts.sum()):,}", height=560)
+    return finished(figure, f"Rate over time, n = {n:,}", height=560)
 
 
 def gap_distribution(gaps_s: Numbers, fits: Mapping[str, Callable[[Numbers], Numbers]]) -> go.Figure:
@@ -68,17 +62,13 @@ def gap_distribution(gaps_s: Numbers, fits: Mapping[str, Callable[[Numbers], Num
     return finished(figure, "Gaps and fitted families")
 
 
-def dispersion_over_scales(counts: NDArray[np.int64], bin_s: float) -> go.Figure:
-    """Draw the index of dispersion of the counts (variance over mean) over the length of the bins; 1 is Poisson."""
-    lengths, values = [], []
-    factor = 1
-    while len(counts) // factor >= 10:
-        whole = len(counts) // factor
-        blocks = counts[: whole * factor].reshape(whole, factor).sum(axis=1)
-        if blocks.any():
-            lengths.append(factor * bin_s)
-            values.append(float(blocks.var(ddof=1) / blocks.mean()))
-        factor *= 2
+def dispersion_over_scales(lengths: Sequence[float], values: Sequence[float]) -> go.Figure:
+    """Draw the index of dispersion of the counts (variance over mean) over the length of the bins; 1 is Poisson.
+
+    Args:
+        lengths: of the bins, seconds.
+        values: the index at each.
+    """
     figure = go.Figure()
     figure.add_scatter(x=lengths, y=values, name="this stream", mode="lines+markers", line={"color": BLUE})
     figure.add_scatter(
@@ -96,14 +86,16 @@ def accounts_by_share(requests: NDArray[np.int64]) -> go.Figure:
         requests: number of requests of each account, shape (accounts,).
     """
     share = np.sort(requests / max(int(requests.sum()), 1))[::-1]
-    rank = np.arange(1, len(share) + 1)
+    # Of very many accounts, as many as can be told apart on the axis, which is logarithmic.
+    rank = np.unique(np.geomspace(1, len(share), MOST_POINTS).astype(np.int64))
+    total, share = np.cumsum(share)[rank - 1], share[rank - 1]
     figure = go.Figure()
     figure.add_scatter(
         x=rank, y=share, name="share of the account", mode="lines+markers", line={"color": BLUE}, marker={"size": 4}
     )
-    figure.add_scatter(x=rank, y=np.cumsum(share), name="share up to it", line={"color": ORANGE})
+    figure.add_scatter(x=rank, y=total, name="share up to it", line={"color": ORANGE})
     figure.update_xaxes(
-        title="account, by its number of requests", **({"type": "log", "dtick": 1} if len(share) > 50 else {})
+        title="account, by its number of requests", **({"type": "log", "dtick": 1} if len(rank) > 50 else {})
     )
     figure.update_yaxes(title="share of all requests", range=[0, 1.02])
     return finished(figure, f"Accounts by share, {int((requests > 0).sum()):,} active")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
 DEVICE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 PHASE_COLOURS = {"fingerprint": ORANGE, "extract": RED}
 MAX_POINTS = 400
+MAX_BINS = 7200
+BINS_S = (1, 10, 60, 600, 3600, 86_400)
 
 
 def latency_distribution(requests: pd.DataFrame, summary: Mapping[str, Any]) -> go.Figure:
@@ -50,14 +53,18 @@ def latency_distribution(requests: pd.DataFrame, summary: Mapping[str, Any]) -> 
 
 
 def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str, Any]) -> go.Figure:
-    """Draw load, queries in the system and benign SLO attainment per second, with the phases of attacks shaded."""
+    """Draw load, queries in the system and benign SLO attainment over time, with the phases of attacks shaded.
+
+    In bins of a second, or of as much more as keeps a long run to some thousands of them.
+    """
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    end_s = float(summary["duration_s"])
-    edges = np.arange(0, max(end_s, 1.0) + 1)
-    seconds = edges[:-1] + 0.5
+    end_s = max(float(summary["duration_s"]), 1.0)
+    bin_s = next((length for length in BINS_S if end_s / length <= MAX_BINS), math.ceil(end_s / MAX_BINS))
+    edges = bin_s * np.arange(0, end_s / bin_s + 1)
+    seconds = edges[:-1] + bin_s / 2
     for group, colour in (("benign", BLUE), ("attacker", RED)):
         sent_s = requests.loc[requests["group"] == group, "sent_s"].to_numpy()
-        load = np.histogram(sent_s, edges)[0]
+        load = np.histogram(sent_s, edges)[0] / bin_s
         figure.add_scatter(x=seconds, y=load, name=f"{group} load", line={"color": colour}, row=1, col=1)
     waiting = _in_system(requests, edges)
     figure.add_scatter(x=seconds, y=waiting, name="queries in the system (mean)", line={"color": GREEN}, row=2, col=1)
@@ -69,7 +76,8 @@ def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str
     figure.update_yaxes(title="SLO attainment", range=[0, 1.02], row=3)
     figure.update_xaxes(title="simulated time (s)", row=3)
     n = len(requests)
-    return finished(figure, f"Load, queue and SLO attainment per second, n = {n:,}, seed {summary['seed']}", height=680)
+    how = "per second" if bin_s == 1 else f"in bins of {bin_s:,} s"
+    return finished(figure, f"Load, queue and SLO attainment {how}, n = {n:,}, seed {summary['seed']}", height=680)
 
 
 def zoo_front(summary: Mapping[str, Any], requests: pd.DataFrame, attacks: pd.DataFrame) -> go.Figure:
@@ -226,16 +234,16 @@ def _shade_phases(figure: go.Figure, attacks: pd.DataFrame) -> None:
 
 
 def _in_system(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Any:
-    """Return the mean number of queries with no outcome yet in each second, from ten samples a second."""
+    """Return the mean number of queries with no outcome yet in each bin, from ten samples of it."""
     sent_s = np.sort(requests["sent_s"].to_numpy())
     ended_s = np.sort(requests["delivered_s"].dropna().to_numpy())
-    at_s = (edges[:-1, None] + (np.arange(10) + 0.5) / 10).ravel()
+    at_s = (edges[:-1, None] + (edges[1] - edges[0]) * (np.arange(10) + 0.5) / 10).ravel()
     inside = np.searchsorted(sent_s, at_s, side="right") - np.searchsorted(ended_s, at_s, side="right")
     return inside.reshape(-1, 10).mean(axis=1)
 
 
 def _attainment(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np.float64]], slo_scale: float) -> Any:
-    """Return the share of benign queries sent in each second that met their deadline; NaN where none was sent."""
+    """Return the share of benign queries sent in each bin that met their deadline; NaN where none was sent."""
     benign = requests[requests["group"] == "benign"]
     deadline_s = benign["sent_s"] + slo_scale * benign["max_latency_s"]
     met = (benign["outcome"] == "answered") & (benign["delivered_s"] <= deadline_s)

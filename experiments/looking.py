@@ -69,17 +69,13 @@ def trace_command(
         view = tracing.open_trace(file, kind, on_error, _columns(column or []), cast("Groups", groups), **limits)
         view = view.window(start_s, stop_s).scaled(rate_scale).thinned(keep)
         view = view if limit is None else view.first(limit)
-        content = tracing.seen(view, seed, how)
-        if not len(content):
-            raise ResultsError(f"{file}: no request in the window; expected at least one")
-        shape, fits = tracing.statistics(content)
+        found = tracing.look(view, seed, how)
         place = page or Path("results") / f"trace-{file.name.partition('.')[0]}.html"
         if out is not None:
             tracing.write_requests(view.requests(seed, how), out)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(tracing.trace_page(view, content, shape, fits), encoding="utf-8")
-    tables = tracing.statistics_table(view, shape, fits)
-    print_tables(tables, tracing.statistics_json(shape, fits, view) if as_json else None)
+        place.write_text(tracing.trace_page(found), encoding="utf-8")
+    print_tables(tracing.statistics_table(found), tracing.statistics_json(found) if as_json else None)
     say(f"page: {place}", as_json)
 
 

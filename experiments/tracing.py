@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from analysis.arrival_figures import accounts_by_share, dispersion_over_scales, 
 from analysis.report import Table, page, shown
 from experiments.results import ResultsError
 from workloads.fits import Fit, fit_gaps
-from workloads.shape import Shape, by_account, shape_of
-from workloads.traces import Counts, Events, Spread, Trace, read_servegen, read_trace
+from workloads.shape import Bins, Shape, by_account, dispersions, rates, shape_of
+from workloads.traces import Counts, Events, Spread, Trace, TraceError, read_servegen, read_trace
 from workloads.traces.opening import Complaints, is_archive
 from workloads.traces.parquet import Groups
+from workloads.traces.records import coarse_stamps
 
 
 def open_trace(
@@ -54,67 +56,103 @@ def whole(trace: Trace) -> bool:
     return (trace.start_s, trace.stop_s, trace.rate_scale, trace.keep, trace.limit) == (0.0, np.inf, 1.0, 1.0, None)
 
 
-def seen(trace: Trace, seed: int, spread: Spread) -> Events | Counts:
-    """Return what statistics are about: the file as it is, or the requests in a view of it."""
-    return trace.content if whole(trace) else trace.requests(seed, spread)
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Hold what is shown of a view of a trace: the stream that a simulation would see.
+
+    Attributes:
+        view: of the trace.
+        content: the requests; counts where the whole file is counts, whose sums are the same however they are spread.
+        shape: statistics of the stream.
+        fits: families fitted to its gaps; none where the file does not tell them.
+        notes: what is not as the file says.
+    """
+
+    view: Trace
+    content: Events | Counts
+    shape: Shape
+    fits: list[Fit]
+    notes: tuple[str, ...]
 
 
-def statistics(content: Events | Counts) -> tuple[Shape, list[Fit]]:
-    """Return the shape of a stream and the families fitted to its gaps."""
-    return shape_of(content), fit_gaps(np.diff(content.times_s)) if isinstance(content, Events) else []
+def look(view: Trace, seed: int, spread: Spread) -> Look:
+    """Compute the statistics of what a simulation would see.
+
+    Laws are fitted to the gaps where the stamps tell them: not to what was spread inside bins, nor to the grid of
+    stamps that are coarser than the gaps.
+
+    Raises:
+        TraceError: if no request is in the view, or counts are more than may be held.
+    """
+    if isinstance(view.content, Counts):
+        every = whole(view)
+        content = view.content if every else view.requests(seed, spread)
+        _check_some(view, len(content))
+        shape = shape_of(content, 0.0 if every else view.content.bin_s / view.rate_scale)
+        notes = (*view.notes, view.spread_note, *view.content.notes) if isinstance(content, Counts) else content.notes
+        return Look(view, content, shape, [], notes)
+    requests = view.requests(seed, spread)
+    _check_some(view, len(requests))
+    coarse_s = coarse_stamps(view.content.times_s)
+    notes = requests.notes
+    if coarse_s and view.content.grid_s:
+        notes += (f"stamps {coarse_s:g} s apart are coarser than the gaps, which are those of the spreading",)
+    if coarse_s:
+        notes += ("no laws are fitted to the gaps, which the stamps do not tell",)
+    if len(requests.followups):
+        count = f"{len(requests.followups):,} rows"
+        notes += (f"{count} are sent after an answer and have no time: they are not in the statistics",)
+    fits = [] if coarse_s else fit_gaps(np.diff(requests.times_s))
+    return Look(view, requests, shape_of(requests), fits, notes)
 
 
-def statistics_table(trace: Trace, shape: Shape, fits: list[Fit]) -> list[Table]:
+def _check_some(view: Trace, count: int) -> None:
+    if not count:
+        raise TraceError(f"{view.path}: no request in the window; expected at least one")
+
+
+def statistics_table(look: Look) -> list[Table]:
     """Return the tables of a trace: its statistics, and the fits if there are any."""
-    notes = [f"format {trace.format}", trace.spread_note]
-    if shape.failed:
-        notes.append(f"{shape.failed:,} marked as failed, kept")
-    notes += trace.notes
-    if isinstance(trace.content, Events):
-        notes += trace.content.notes
-        if len(trace.content.followups):
-            count = f"{len(trace.content.followups):,} rows"
-            notes.append(f"{count} are sent after an answer and have no time: they are not in the statistics")
-    caption = f"{trace.path.name}: {'; '.join(note for note in notes if note)}"
-    rows = [[_WORDS[name], shown(value)] for name, value in dataclasses.asdict(shape).items()]
+    failed = (f"{look.shape.failed:,} marked as failed, kept",) if look.shape.failed else ()
+    caption = f"{look.view.path.name}: {'; '.join((f'format {look.view.format}', *failed, *look.notes))}"
+    rows = [[_WORDS[name], shown(value)] for name, value in dataclasses.asdict(look.shape).items()]
     tables = [Table(caption, ["statistic", "value"], rows)]
-    if fits:
-        cells = [[f.family, ", ".join(f"{p:.4g}" for p in f.parameters), shown(f.ks, 4)] for f in fits]
+    if look.fits:
+        cells = [[f.family, ", ".join(f"{p:.4g}" for p in f.parameters), shown(f.ks, 4)] for f in look.fits]
         tables.append(
             Table("Families fitted to the gaps above 0, best first", ["family", "shape, scale (s)", "KS"], cells)
         )
     return tables
 
 
-def statistics_json(shape: Shape, fits: list[Fit], trace: Trace) -> dict[str, Any]:
+def statistics_json(look: Look) -> dict[str, Any]:
     """Return the statistics for scripts; null where the format has no such resolution."""
     return {
-        **dataclasses.asdict(shape),
-        "format": trace.format,
-        "skipped": trace.complaints.skipped,
-        "sorted": trace.complaints.unsorted,
-        "fits": [dataclasses.asdict(fit) for fit in fits],
+        **dataclasses.asdict(look.shape),
+        "format": look.view.format,
+        "skipped": look.view.complaints.skipped,
+        "sorted": look.view.complaints.unsorted,
+        "fits": [dataclasses.asdict(fit) for fit in look.fits],
+        "notes": list(look.notes),
     }
 
 
-def trace_page(trace: Trace, content: Events | Counts, shape: Shape, fits: list[Fit]) -> str:
+def trace_page(look: Look) -> str:
     """Return the interactive page of a trace."""
-    if isinstance(content, Counts):
-        base_s, base, accounts = content.bin_s, content.counts.sum(axis=0), content.counts.sum(axis=1)
-        figures: list[go.Figure] = []
-    else:
-        base_s, base = 1.0, np.bincount(content.times_s.astype(np.int64))
-        accounts = by_account(content)
-        named = {f"{fit.family} (KS {fit.ks:.3f})": fit.survival for fit in fits}
-        figures = [gap_distribution(np.diff(content.times_s), named)]
-    figures = [rate_over_time(base, base_s), *figures, dispersion_over_scales(base, base_s)]
+    content, trace = look.content, look.view
+    bins, accounts = Bins.of(content), by_account(content)
+    figures: list[go.Figure] = [rate_over_time(rates(bins), look.shape.n)]
+    if isinstance(content, Events):
+        named = {f"{fit.family} (KS {fit.ks:.3f})": fit.survival for fit in look.fits}
+        figures.append(gap_distribution(np.diff(content.times_s), named))
+    figures.append(dispersion_over_scales(*dispersions(bins)))
     if len(accounts) > 1:
         figures.append(accounts_by_share(accounts))
     limit = "no limit" if trace.limit is None else f"the first {trace.limit:,} requests"
     scales = f"rate scale {trace.rate_scale:g}, {trace.keep:.0%} kept, {limit}"
     view = f"{trace.start_s:g} s to {trace.stop_s:g} s of the file, {scales}"
     note = trace.spread_note or "Times as the file tells them."
-    return page(f"Trace: {trace.path.name}", note, statistics_table(trace, shape, fits), figures, ("View", view))
+    return page(f"Trace: {trace.path.name}", note, statistics_table(look), figures, ("View", view))
 
 
 def write_requests(requests: Events, path: Path) -> None:

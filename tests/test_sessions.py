@@ -140,10 +140,10 @@ def test_a_view_keeps_chains_with_the_rows_that_begin_them(tmp_path_factory, cha
 
 
 def test_what_a_refit_and_a_table_cannot_hold_is_said(tmp_path):
-    from experiments.tracing import statistics, statistics_table
+    from experiments.tracing import look, statistics_table
 
     trace = read_trace(write(tmp_path, lines(AT_ONCE)))
-    caption = statistics_table(trace, *statistics(trace.content))[0].caption
+    caption = statistics_table(look(trace, 1, "poisson"))[0].caption
     assert "5 rows are sent after an answer and have no time" in caption
     entries = [{"timestamp": 100 * k, "session_id": k % 7} for k in range(700)] + [{"session_id": 3, "delay": 1}]
     path = write(tmp_path, lines(entries), "long.jsonl")

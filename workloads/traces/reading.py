@@ -20,7 +20,7 @@ from workloads.traces.named import NamedColumns
 from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError, open_source
 from workloads.traces.parquet import Groups, is_parquet, read_parquet
 from workloads.traces.recognition import format_of
-from workloads.traces.records import Columns, Counts, Events
+from workloads.traces.records import Columns, Counts, Events, coarse_stamps
 from workloads.traces.serving import Own
 
 Place = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
@@ -118,8 +118,16 @@ class Trace:
         found = found.where((rows >= first) & (rows < last))
         delays = replace(found.followups, delay_s=found.followups.delay_s / self.rate_scale)
         times = (found.times_s - self.start_s) / self.rate_scale
-        made = (self.spread_note,) if self.spread_note else ()
-        return replace(found, times_s=times, followups=delays, notes=(*self.notes, *made, *found.notes))
+        made = self.spread_note or self._coarse_note
+        notes = (*self.notes, *((made,) if made else ()), *found.notes)
+        return replace(found, times_s=times, followups=delays, notes=notes)
+
+    @property
+    def _coarse_note(self) -> str:
+        """Say that times are coarse and are left so; empty if they are not."""
+        coarse_s = coarse_stamps(self.content.times_s) if isinstance(self.content, Events) else 0.0
+        apart = f"stamps {coarse_s:g} s apart are coarser than the gaps"
+        return f"{apart}: rows that share one arrive together, as they stand" if coarse_s else ""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -206,3 +206,20 @@ def stamped(found: Events, resolution_s: float, within_s: float = 0.0) -> Events
         return found
     beside = np.abs(stamps - np.round(stamps / resolution_s) * resolution_s)
     return replace(found, grid_s=resolution_s) if (beside <= within_s + 1e-9 * stamps).all() else found
+
+
+def coarse_stamps(times_s: NDArray[np.float64]) -> float:
+    """Return how far apart timestamps lie, seconds, if rows share them and that is no less than the mean gap; else 0.
+
+    How far is that of one in twenty of the distances between stamps: arrivals in batches, whose times are no grid, have
+    much smaller ones among them.
+
+    Args:
+        times_s: as the file tells them, sorted, shape (n,).
+    """
+    steps = np.diff(times_s)
+    apart = steps[steps > 0]
+    if not len(apart) or len(apart) == len(steps):
+        return 0.0
+    step_s = float(np.quantile(apart, 0.05, method="lower"))
+    return step_s if step_s >= steps.mean() else 0.0
