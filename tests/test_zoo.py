@@ -1,5 +1,9 @@
 """Variants, latency profiles, the Pareto front, feasible sets and zoo files."""
 
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -258,6 +262,14 @@ def test_milliseconds_mean_the_nearest_seconds(digits, tmp_path):
 
 @given(st.decimals("0.000001", "1000000", places=6), st.sampled_from([3, 6, 9]))
 def test_scaled_is_the_nearest_float(value, digits):
-    assert scaled(str(value), digits) == float(f"{value}e-{digits}")
-    assert scaled(float(value), digits) == float(f"{float(value)!r}e-{digits}")
-    assert scaled(scaled(str(value), digits), -digits) == float(value)
+    assert scaled(str(value), digits) == float(f"{value:f}e-{digits}")
+    assert scaled(float(value), digits) == float(f"{Decimal(repr(float(value))):f}e-{digits}")
+
+
+@given(st.lists(st.floats(1e-7, 1e3), min_size=1, max_size=5, unique=True))
+def test_a_zoo_that_is_written_is_read_back_to_the_last_digit(seconds):
+    profile = LatencyProfile((1, 2, 3, 4, 5)[: len(seconds)], tuple(sorted(seconds)))
+    zoo = Zoo("z", (Variant("m", "gpu", 0.5, 2.0**20, profile),))
+    with tempfile.TemporaryDirectory() as folder:
+        write_zoo(zoo, Path(folder) / "z.csv")
+        assert read_zoo(Path(folder) / "z.csv").variants[0].latency == profile
