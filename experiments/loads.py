@@ -9,7 +9,7 @@ from dataclasses import replace
 from experiments.decode import DecodeError, Problem
 from experiments.demand import capacity_per_s
 from experiments.scenario import Scenario
-from workloads import Load
+from workloads import Load, TraceError
 
 PATH = ("workload", "load")
 FIRST_SEED = 1
@@ -63,6 +63,8 @@ def _full_batches(base: Scenario) -> float:
     zoo = build_zoo(base)
     try:
         return capacity_per_s(base, zoo)
+    except TraceError as problem:
+        raise DecodeError([Problem(("workload", base.workload.source), str(problem))]) from None
     except ValueError as problem:
         raise DecodeError([Problem(PATH, str(problem))]) from None
 

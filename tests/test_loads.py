@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from experiments import demand, load, loads, run
+from experiments import capacity, demand, load, loads, run
 from experiments.decode import decode, encode
 from experiments.demand import capacity_per_s
 from experiments.loading import ScenarioError
@@ -144,6 +144,22 @@ def test_a_stored_scenario_gives_the_same_without_asking_again(base, asked, monk
     assert encode(again.scenario) == encode(result.scenario)
 
 
+def test_a_study_measures_one_capacity_for_all_its_seeds_and_cases(base, tmp_path, monkeypatch):
+    asked = {"of": "slo-capacity", "target": 0.9, "replications": 2, "duration_s": 2.0}
+    grid = {"workload.load": ({"share": 0.3} | asked, {"share": 0.6} | asked)}
+    searches = []
+    plain = capacity.highest
+    monkeypatch.setattr(capacity, "highest", lambda *given: searches.append(1) or plain(*given))
+    cases = {name: CASES[name] for name in ("plain", "fastest")}
+    points = swept(Study("s", base, grid, seeds=(1, 2), cases=cases), tmp_path / "study").points
+    loads_of = [stored(point).workload.asked for point in points]
+    assert len(searches) == 1
+    assert len({one.capacity_per_s for one in loads_of}) == 1
+    assert {one.share for one in loads_of} == {0.3, 0.6}
+    alone = resolved(load(base, {"workload.load": {"share": 0.3} | asked, "seed": 2}))
+    assert alone.workload.asked.capacity_per_s == loads_of[0].capacity_per_s
+
+
 def test_a_number_means_the_capacity_with_full_batches(base):
     by_number, by_table = (run(load(base, {"workload.load": asked})) for asked in (0.5, {"share": 0.5}))
     assert by_number.requests.equals(by_table.requests)
@@ -156,15 +172,15 @@ def test_the_measured_capacity_is_the_highest_rate_that_meets_the_target(base):
     asked = {"share": 1.0, "of": "slo-capacity", "target": 0.9, "replications": 3, "duration_s": 12.0}
     found = resolved(load(base, {"workload.load": asked}))
     assert found == resolved(load(base, {"workload.load": asked}))
-    capacity = found.workload.asked.capacity_per_s
+    measured = found.workload.asked.capacity_per_s
 
     def attained(share):
-        rate = {"workload.load": {"share": share, "capacity_per_s": capacity}, "run.duration_s": 12.0}
+        rate = {"workload.load": {"share": share, "capacity_per_s": measured}, "run.duration_s": 12.0}
         return np.mean([run(load(base, rate | {"seed": seed})).summary.benign.slo_attainment for seed in (1, 2, 3)])
 
     assert attained(1.0) >= 0.9 > attained(1.1)
     other_seed = resolved(load(base, {"workload.load": asked, "seed": 8}))
-    assert other_seed.workload.asked.capacity_per_s == capacity, "the system has a capacity, not the seed"
+    assert other_seed.workload.asked.capacity_per_s == measured, "the system has a capacity, not the seed"
 
 
 def test_the_measured_capacity_is_that_of_the_users_alone(base):
@@ -258,6 +274,22 @@ def test_the_rate_of_a_trace_is_that_of_its_window(base, tmp_path):
     assert len(workload.offered(3, None).requests) == 1000
 
 
+def test_a_trace_of_counts_has_the_rate_of_its_bins(base, tmp_path):
+    """Ten seconds of 2, then ten of 8: the window's rate is that of its whole bins, not from its first time on."""
+    (tmp_path / "c.csv").write_text("2\n" * 10 + "8\n" * 10)
+    found = []
+    for window in ({}, {"start_s": 10.0}, {"start_s": 10.0, "stop_s": 15.0}):
+        workload = {"trace": str(tmp_path / "c.csv"), "format": "counts-per-second", "load": 0.5} | window
+        ready = resolved(load(base, {"workload": workload})).workload
+        whole = ready.offered(3, None)
+        assert whole.rate_per_s == ready.asked.rate_per_s
+        seconds = 20 if not window else window.get("stop_s", 20.0) - 10
+        compressed = len(whole.requests) / seconds / ready.asked.rate_per_s
+        assert whole.requests.times_s[-1] <= seconds * compressed
+        found.append(len(whole.requests))
+    assert found == [100, 80, 40]
+
+
 def test_the_capacity_for_a_trace_is_for_what_the_trace_asks_for(base, tmp_path):
     """All its requests ask for the most accurate model: batches of 4 take 20.49 ms * 1.6 on two workers."""
     asked = written(tmp_path, [0.1 * k for k in range(50)], min_accuracy=[0.871] * 50, max_latency_s=[1.0] * 50)
@@ -272,10 +304,10 @@ def test_the_capacity_for_accounts_is_for_the_shares_in_which_they_send(base):
         "others": {"spec": {"kind": "fixed", "max_latency_s": 0.003}},
     }
     workload = {"clients": {"kind": "zipf", "skew": 8.0}, "load": 0.5, "users": {"classes": classes}}
-    capacity = resolved(load(base, {"workload": workload})).workload.asked.capacity_per_s
+    found = resolved(load(base, {"workload": workload})).workload.asked.capacity_per_s
     share = 1 / sum(k**-8.0 for k in range(1, 51))
     work_s = (share * 0.02049 + (1 - share) * 0.00235) * 1.6 / 4 / 2
-    assert capacity == pytest.approx(1 / work_s, rel=0.01)
+    assert found == pytest.approx(1 / work_s, rel=0.01)
 
 
 def test_measured_clients_are_scaled_to_a_load(base, tmp_path):
@@ -315,6 +347,14 @@ def test_measured_clients_are_scaled_to_a_load(base, tmp_path):
 def test_a_rate_is_told_once(base, workload, message):
     with pytest.raises(ScenarioError, match=message):
         load(base, {"workload": workload})
+
+
+@pytest.mark.parametrize("source", ["trace", "clients"])
+def test_a_file_that_is_missing_is_blamed_on_itself(base, tmp_path, source):
+    path = str(tmp_path / "none.csv")
+    workload = {"trace": path} if source == "trace" else {"clients": {"kind": "servegen", "path": path}}
+    with pytest.raises(ValueError, match=rf"^workload\.{source}: .*none\.csv"):
+        run(load(base, {"workload": workload | {"load": 0.5}}))
 
 
 def test_a_trace_of_one_request_has_no_rate(base, tmp_path):
