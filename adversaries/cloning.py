@@ -7,6 +7,8 @@ from typing import Literal
 
 from zoo.training import check_architecture
 
+MOST_EPOCHS, MOST_STEPS = 100_000, 1_000_000
+
 
 @dataclass(frozen=True)
 class CloneRecipe:
@@ -15,9 +17,9 @@ class CloneRecipe:
     Attributes:
         architecture: such as ``cnn16x2`` or ``mlp32``; see ``zoo.training.check_architecture``.
         labels: train on the top label of each answer (``hard``, as PSML does) or on its probabilities (``soft``).
-        epochs: passes over the answers of the supervised learner, at least 1.
+        epochs: passes over the answers of the supervised learner, from 1 to 100,000.
         learner: ``supervised`` on the answers alone, or ``mixmatch``, which also uses unlabelled items of the pool.
-        steps: of MixMatch, at least 1.
+        steps: of MixMatch, from 1 to a million.
         checkpoints: numbers of labels at which another clone is trained from scratch, on the first so many answers.
         epsilon: radius of the adversarial examples that transfer and robustness are measured with, above 0.
     """
@@ -32,10 +34,9 @@ class CloneRecipe:
 
     def __post_init__(self) -> None:
         check_architecture(self.architecture)
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        for name, most in (("epochs", MOST_EPOCHS), ("steps", MOST_STEPS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be at least 1 and at most {most:,}, not {getattr(self, name)}")
         if min(self.checkpoints, default=1) < 1:
             raise ValueError(f"checkpoints must be at least 1, not {min(self.checkpoints)}")
         if not self.epsilon > 0:

@@ -21,6 +21,9 @@ Ask = Callable[[Spec], Question]
 Found = Generator[Event, Answer, int]
 Process = Generator[Event, Answer, None]
 
+MOST_STEPS = 10_000_000
+"""Most steps of a grid in one direction; some searches hold a number for each."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -39,10 +42,17 @@ class Grid:
     def __post_init__(self) -> None:
         if not 0 < self.accuracy_step <= 1:
             raise ValueError(f"accuracy_step must be in (0, 1], not {self.accuracy_step}")
+        if self.accuracy_step * MOST_STEPS < 1:
+            raise ValueError(f"accuracy_step must make at most {MOST_STEPS:,} steps, not {1 / self.accuracy_step:.3g}")
         if not 0 < self.latency_step_s <= self.latency_cap_s < math.inf:
             raise ValueError(
                 f"latency_step_s must be above 0 and at most latency_cap_s, "
                 f"not {self.latency_step_s} with a cap of {self.latency_cap_s}"
+            )
+        if self.latency_step_s * MOST_STEPS < self.latency_cap_s:
+            raise ValueError(
+                f"latency_step_s must make at most {MOST_STEPS:,} steps up to latency_cap_s, "
+                f"not {self.latency_cap_s / self.latency_step_s:.3g}"
             )
 
     @property

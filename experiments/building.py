@@ -14,6 +14,7 @@ import numpy as np
 
 from adversaries import Campaign
 from analysis import Offer
+from experiments.budget import check_arrivals, check_scenario, check_zoo
 from experiments.decode import DecodeError, Problem
 from experiments.demand import known_capacity_per_s, mix_of
 from experiments.loads import resolved
@@ -58,6 +59,7 @@ def build(scenario: Scenario) -> Experiment:
     """
     served = build_zoo(scenario)
     asked, scenario = scenario, resolved(scenario)
+    check_arrivals(scenario)
     operator = _operator(scenario)
     duration_s = scenario.run.duration_s
     workload = scenario.workload
@@ -130,8 +132,9 @@ def build_zoo(scenario: Scenario) -> Zoo:
     """Return the placed variants of a scenario's zoo, training its networks if no cache has them.
 
     Raises:
-        DecodeError: if the zoo cannot be read, or does not fit the workers.
+        DecodeError: if the zoo cannot be read, does not fit the workers, or needs more than the limits.
     """
+    check_scenario(scenario)
     zoo = _at(("zoo", "table" if scenario.zoo.table else "family"), lambda: whole_zoo(scenario.zoo))
     together = scenario.policy.placement == Given()
     for name, group in scenario.cluster.items():
@@ -141,6 +144,7 @@ def build_zoo(scenario: Scenario) -> Zoo:
             raise DecodeError([Problem(("cluster", name, "models"), f"found {unknown[0]!r}; allowed: {known}")])
         _at(("cluster", name), partial(placed, zoo, [group], together=together), WorkerGroup)
     served = scenario.policy.selection.extended(placed(zoo, scenario.cluster.values(), together=together))
+    check_zoo(scenario, served, _largest_batch(scenario))
     _at(("zoo", "table" if scenario.zoo.table else "family"), lambda: _check_profiles(served, _largest_batch(scenario)))
     selection = scenario.policy.selection
     _at(("policy", "selection"), partial(selection.check_zoo, served), type(selection))

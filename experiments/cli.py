@@ -110,9 +110,11 @@ def _find_capacity(scenario: Scenario, target: float, replications: int, plugins
     """Print the highest rate that meets a target, and everything that was tried."""
     from dataclasses import asdict
 
+    from experiments.budget import check_replications
     from experiments.capacity import capacity_table, find_capacity
     from experiments.processes import worker_processes
 
+    check_replications(replications, 1_000)
     with worker_processes(2, plugins) as executor:
         found = find_capacity(scenario, target, replications, executor)
     print_tables([capacity_table(found)], asdict(found) if as_json else None)

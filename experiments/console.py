@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import sys
 import time
@@ -102,6 +103,7 @@ def _lines_about(wrong: Exception, place: list[Callable[[Any], Exception]]) -> S
     """Return what to say of an exception, a line a problem; None for a defect of the program."""
     from concurrent.futures import BrokenExecutor
 
+    from experiments.budget import LimitError
     from experiments.decode import DecodeError
     from experiments.loading import ScenarioError
     from experiments.results import ResultsError
@@ -114,7 +116,7 @@ def _lines_about(wrong: Exception, place: list[Callable[[Any], Exception]]) -> S
         wrong = place[0](wrong.problems)
     if isinstance(wrong, (DecodeError, ScenarioError)):
         return str(wrong).split("\n")
-    if isinstance(wrong, (ResultsError, ZooError, TraceError, FileProblem, DataError)):
+    if isinstance(wrong, (LimitError, ResultsError, ZooError, TraceError, FileProblem, DataError)):
         return [wrong]
     if isinstance(wrong, OSError):
         return [f"{wrong.filename or 'standard output'}: {wrong.strerror or wrong}"]
@@ -156,7 +158,9 @@ def progress(label: str) -> Iterator[Callable[[float], None]]:
 def print_tables(tables: list[Table], as_json: Any) -> None:
     """Print tables for people, or the given values as JSON."""
     if as_json is not None:
-        json.dump(as_json, sys.stdout, indent=2, allow_nan=False)  # as ASCII, which any terminal shows as it is
+        json.dump(
+            _json_value(as_json), sys.stdout, indent=2, allow_nan=False
+        )  # as ASCII, which any terminal shows as it is
         sys.stdout.write("\n")
         return
     from rich import box
@@ -183,6 +187,15 @@ def print_tables(tables: list[Table], as_json: Any) -> None:
             console.print(
                 f"{len(table.rows) - MOST_ROWS:,} more rows are not shown; --json prints all", highlight=False
             )
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value as JSON can carry it: null for a number that is not known, and texts for the infinite ones."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _json_value(part) for key, part in value.items()}
+    return [_json_value(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _side(column: int, table: Table) -> Literal["left", "right"]:

@@ -10,6 +10,8 @@ import typer
 
 from experiments.console import AsJson, one_line_errors, print_tables, progress, say
 
+STEPS_OF_A_VALIDATION = 1e6
+
 app = typer.Typer()
 
 
@@ -92,12 +94,14 @@ def validate_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare simulated queues with theory; exit code 1 if a row is wrong. Takes some minutes."""
+    from experiments.budget import check_replications
     from experiments.processes import worker_processes
     from experiments.results import ResultsError
     from experiments.systems import rows
     from experiments.validating import validate, validation_json, validation_page, validation_table
 
     with one_line_errors():
+        check_replications(replications, scale * STEPS_OF_A_VALIDATION)
         every = rows(scale)
         chosen = [row for row in every if only is None or only in row.system]
         if not chosen:

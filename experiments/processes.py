@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from loky import get_reusable_executor
 
+from experiments.budget import check_jobs
 from experiments.plugins import load_plugins
 
 
@@ -20,6 +21,7 @@ def worker_processes(jobs: int, plugins: Sequence[str] = ()) -> Iterator[Executo
         plugins: as ``load_plugins`` takes them. Each process loads them itself: a class arrives there by the name of
             its module, without the kind that its scenario calls it by.
     """
+    check_jobs(jobs)
     executor = get_reusable_executor(max_workers=jobs, initializer=load_plugins, initargs=(tuple(plugins),))
     try:
         yield executor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 import tomllib
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import tomli_w
 
 from analysis.study import CASE, METRICS, Cell, Point, cells
+from experiments.budget import check_points
 from experiments.building import build_zoo
 from experiments.decode import DecodeError, decode, encode
 from experiments.loading import ScenarioError, load, open_source
@@ -81,6 +83,7 @@ class Study:
             raise ValueError(f"grid and cases both set {twice[0]}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be at least one and all different, not {list(self.seeds)}")
+        check_points(math.prod(map(len, self.grid.values())) * max(len(self.cases), 1) * len(self.seeds))
 
     @property
     def axis(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +13,7 @@ from sim.contracts import Number, Waiting
 from sim.queues import FifoQueue, KeyedQueue, LifoQueue, Queue
 
 CLASS_STEP = 2.0**30
+LEAST_DEFICIT = 0.001
 """What a class adds to a key: more seconds than any run lasts, and still a microsecond apart within a class."""
 
 
@@ -138,8 +140,8 @@ class _Fair(Discipline):
 
     def __post_init__(self) -> None:
         for weight in self.weights:
-            if not weight > 0:
-                raise ValueError(f"weights must be above 0, not {list(self.weights)}")
+            if not 0 < weight < math.inf:
+                raise ValueError(f"weights must be above 0 and finite, not {list(self.weights)}")
 
     def queues(self, keys: Sequence[float], accounts: Sequence[int], priorities: Sequence[int]) -> Callable[[], Queue]:
         """Return what makes the queues of one station, which share what they know of the accounts."""
@@ -174,11 +176,16 @@ class DeficitRoundRobin(_Fair):
     A queue holds one variant, so all its queries cost the same and a deficit is counted in queries.
 
     Attributes:
-        weights: of each class of accounts, queries a round, above 0; 1 for a class beyond the end.
+        weights: of each class of accounts, queries a round, at least 0.001; 1 for a class beyond the end.
     """
 
     kind = "deficit-round-robin"
     queue_kind = DeficitQueue
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(weight < LEAST_DEFICIT for weight in self.weights):  # a query waits for one round in so many
+            raise ValueError(f"weights must be at least {LEAST_DEFICIT} each, not {min(self.weights)}")
 
     def keys(self, waiting: Waiting[Number]) -> Number:
         """Return the sending times: between variants the oldest head comes first."""

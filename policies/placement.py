@@ -37,15 +37,15 @@ class GreedyPlacement(Placement):
     It ends when nothing is unserved or nothing fits.
 
     Attributes:
-        queries: simulated each time, at least 100.
+        queries: simulated each time, from 100 to a million.
     """
 
     kind = "greedy"
     queries: int = 2000
 
     def __post_init__(self) -> None:
-        if self.queries < 100:
-            raise ValueError(f"queries must be at least 100, not {self.queries}")
+        if not 100 <= self.queries <= 1_000_000:
+            raise ValueError(f"queries must be at least 100 and at most 1,000,000, not {self.queries}")
 
     def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
         """Return the variants of each worker."""

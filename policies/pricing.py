@@ -9,14 +9,17 @@ from sim import Pricing
 from sim.contracts import Floats, Variants
 from zoo import Zoo
 
+MOST_DOLLARS = 1e12
+"""Most dollars a rate may have: sums over all queries stay far from the end of the floats."""
+
 
 @dataclass(frozen=True)
 class BySpec(Pricing):
     """Price an answer by the spec that was asked for: it tells the client nothing about the variant that served it.
 
     Attributes:
-        base: dollars an answer, at least 0.
-        per_accuracy: dollars more for a minimum accuracy of 1 (in proportion below), at least 0.
+        base: dollars an answer, from 0 to 1e12.
+        per_accuracy: dollars more for a minimum accuracy of 1 (in proportion below), likewise.
     """
 
     kind = "by-spec"
@@ -36,7 +39,7 @@ class ByVariant(Pricing):
     """Price an answer by the variant that served it, in proportion to its batch-1 latency: itself a leak.
 
     Attributes:
-        per_second: dollars a second of batch-1 latency, at least 0.
+        per_second: dollars a second of batch-1 latency, from 0 to 1e12.
     """
 
     kind = "by-variant"
@@ -52,5 +55,5 @@ class ByVariant(Pricing):
 
 def _check_rates(**rates: float) -> None:
     for name, rate in rates.items():
-        if not rate >= 0:
-            raise ValueError(f"{name} must be at least 0, not {rate}")
+        if not 0 <= rate <= MOST_DOLLARS:
+            raise ValueError(f"{name} must be at least 0 and at most {MOST_DOLLARS:g}, not {rate}")

@@ -41,6 +41,11 @@ class TargetUtilization(Scaling):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be at least 0 and finite, not {getattr(self, name)}")
 
+    def work(self, duration_s: float) -> float:
+        """Return about how many steps it takes: each look goes over all that was desired in the windows."""
+        window_s = min(max(self.up_window_s, self.down_window_s), duration_s)
+        return duration_s / self.period_s * (1 + window_s / self.period_s)
+
     def scaler(self) -> Scaler:
         """Return a function that remembers what was desired in its windows."""
         desires: deque[tuple[float, int]] = deque()

@@ -41,15 +41,15 @@ class LognormalJitter(Jitter):
     """Multiply the profiled time by a lognormal factor with mean 1.
 
     Attributes:
-        cv: coefficient of variation of the factor, above 0.
+        cv: coefficient of variation of the factor, above 0 and at most 1,000.
     """
 
     kind = "lognormal"
     cv: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.cv > 0:
-            raise ValueError(f"cv must be above 0, not {self.cv}")
+        if not 0 < self.cv <= 1000:
+            raise ValueError(f"cv must be above 0 and at most 1,000, not {self.cv}")
 
     def multipliers(self, rng: np.random.Generator) -> Iterator[float]:
         """Return lognormal factors with mean 1 and the given coefficient of variation."""

@@ -55,6 +55,10 @@ class Scaling(Part):
         """Times at which it looks beside every period, seconds, rising from 0 or later."""
         return ()
 
+    def work(self, duration_s: float) -> float:
+        """Return about how many steps looking at one group takes in ``duration_s``, for an estimate of time."""
+        return duration_s / self.period_s + len(self.moments_s)
+
     @abstractmethod
     def scaler(self) -> Callable[[Pool], int]:
         """Return, for one group, the function from its state to the workers it should have.

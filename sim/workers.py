@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from sim.memory import Swapping
 from zoo import Variant, Zoo
 
 GIBIBYTE = 2**30
+MOST_RATE = 1e12  # dollars an hour, or watts: sums over all workers stay far from the end of the floats
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class WorkerGroup:
         max_count: most workers that scaling may start, at least ``count``; None for ``count``.
         min_count: fewest that scaling leaves, from 1 to ``count``.
         startup_s: seconds that a worker takes to start, at least 0.
-        cost_per_hour: dollars an hour of each worker, at least 0.
-        power_w: watts while computing, at least 0.
-        idle_power_w: watts while idle, at least 0.
+        cost_per_hour: dollars an hour of each worker, from 0 to 1e12.
+        power_w: watts while computing, from 0 to 1e12.
+        idle_power_w: watts while idle, from 0 to 1e12.
     """
 
     device: str
@@ -65,9 +67,11 @@ class WorkerGroup:
             raise ValueError(f"max_count must be at least count ({self.count}), not {self.max_count}")
         if not 1 <= self.min_count <= self.count:
             raise ValueError(f"min_count must be from 1 to count ({self.count}), not {self.min_count}")
-        for name in ("cost_per_hour", "power_w", "idle_power_w", "startup_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not 0 <= self.startup_s < math.inf:
+            raise ValueError(f"startup_s must be at least 0 and finite, not {self.startup_s}")
+        for name in ("cost_per_hour", "power_w", "idle_power_w"):
+            if not 0 <= getattr(self, name) <= MOST_RATE:
+                raise ValueError(f"{name} must be at least 0 and at most {MOST_RATE:g}, not {getattr(self, name)}")
 
     @property
     def most(self) -> int:

@@ -74,6 +74,14 @@ class ArrivalProcess(Part):
             raise ValueError("the arrival process has no rate")
         return self.rate
 
+    def expected(self, duration_s: float) -> float:
+        """Return about how many arrivals there are in [0, ``duration_s``), for an estimate of memory."""
+        return self.mean_rate * duration_s
+
+    def draws(self, duration_s: float) -> float:
+        """Return about how many draws they take, for an estimate of time."""
+        return self.expected(duration_s)
+
 
 @dataclass(frozen=True)
 class Renewal(ArrivalProcess):

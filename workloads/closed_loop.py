@@ -101,4 +101,4 @@ class ClosedLoop:
             if answer is not None and answer.served:
                 return
             if attempt < self.retries:
-                yield client.wait(self.backoff_s * 2**attempt)
+                yield client.wait(self.backoff_s * 2.0 ** min(attempt, 1000))

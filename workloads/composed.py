@@ -42,6 +42,14 @@ class Batches(ArrivalProcess):
         batches = self.of.at_rate(self.mean_rate / self.mean_size).times(when, duration_s)
         return np.repeat(batches, how_many.geometric(1 / self.mean_size, len(batches)))
 
+    def expected(self, duration_s: float) -> float:
+        """Return about how many arrivals there are, with one batch that is larger than it is long."""
+        return self.mean_rate * duration_s + 10 * self.mean_size
+
+    def draws(self, duration_s: float) -> float:
+        """Return about how many draws the batches and their queries take."""
+        return self.expected(duration_s) + self.of.at_rate(self.mean_rate / self.mean_size).draws(duration_s)
+
 
 @dataclass(frozen=True)
 class Superposition(ArrivalProcess):
@@ -80,6 +88,14 @@ class Superposition(ArrivalProcess):
         drawn = [part.times(own, duration_s) for part, own in zip(scaled.parts, streams, strict=True)]
         return np.sort(np.concatenate(drawn), kind="stable")
 
+    def expected(self, duration_s: float) -> float:
+        """Return about how many arrivals all parts have."""
+        return sum(part.expected(duration_s) for part in self.at_rate(self.mean_rate).parts)
+
+    def draws(self, duration_s: float) -> float:
+        """Return about how many draws all parts take."""
+        return sum(part.draws(duration_s) for part in self.at_rate(self.mean_rate).parts)
+
 
 @dataclass(frozen=True)
 class Thinned(ArrivalProcess):
@@ -106,6 +122,14 @@ class Thinned(ArrivalProcess):
         when, which = rng.spawn(2)
         times = self.of.at_rate(self.mean_rate / self.keep).times(when, duration_s)
         return times[which.random(len(times)) < self.keep]
+
+    def expected(self, duration_s: float) -> float:
+        """Return about how many arrivals there are before they are thinned, which are held as well."""
+        return self.of.at_rate(self.mean_rate / self.keep).expected(duration_s)
+
+    def draws(self, duration_s: float) -> float:
+        """Return about how many draws the process and the choice take."""
+        return self.expected(duration_s) + self.of.at_rate(self.mean_rate / self.keep).draws(duration_s)
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,16 @@ class MarkovModulated(ArrivalProcess):
         """
         return gathered(self._blocks(rng, duration_s), duration_s, self.mean_rate * duration_s)
 
+    def draws(self, duration_s: float) -> float:
+        """Return about how many draws the arrivals and the sojourns take."""
+        return self.expected(duration_s) + duration_s / sum(self.sojourns_s) * len(self.levels)
+
     def _blocks(self, rng: np.random.Generator, duration_s: float) -> Iterator[Times]:
         sojourn_rng, gap_rng, start_rng = rng.spawn(3)
         first = int(start_rng.choice(len(self.levels), p=self.shares))
         sojourns_s, rates = np.roll(self.sojourns_s, -first), np.roll(self.peaks, -first) * self.mean_rate
         per_cycle = float(rates @ sojourns_s)
-        cycles = min(max(round(CANDIDATES_PER_BLOCK / per_cycle), 1), MOST_CYCLES_PER_BLOCK)
+        cycles = min(max(round(CANDIDATES_PER_BLOCK / max(per_cycle, 1e-6)), 1), MOST_CYCLES_PER_BLOCK)
         rates = np.tile(rates, cycles)
         begin_s = 0.0
         carried = np.empty(0)  # arrivals beyond the sojourns known so far, counted from their end
@@ -134,6 +138,10 @@ class OnOff(ArrivalProcess):
     def times(self, rng: np.random.Generator, duration_s: float) -> Times:
         """Draw bursts and silences; a burst or a silence is under way at 0, each with its share of the time."""
         return MarkovModulated(self.mean_rate, (1.0, 0.0), (self.on_s, self.off_s)).times(rng, duration_s)
+
+    def draws(self, duration_s: float) -> float:
+        """Return about how many draws the arrivals, bursts and silences take."""
+        return MarkovModulated(self.mean_rate, (1.0, 0.0), (self.on_s, self.off_s)).draws(duration_s)
 
 
 @dataclass(frozen=True)
@@ -244,6 +252,11 @@ class FlashCrowd(Inhomogeneous):
     def peak(self) -> float:
         """Rate on the plateau over the steady rate."""
         return self.factor
+
+    def expected(self, duration_s: float) -> float:
+        """Return at most about how many arrivals there are: the steady ones, and those of the whole crowd."""
+        crowd_s = min(self.rise_s / 2 + self.hold_s + self.decay_s, max(duration_s - self.at_s, 0.0))
+        return self.mean_rate * (duration_s + (self.factor - 1) * crowd_s)
 
     def course(self, times_s: Times) -> Times:
         """Return the rate over the steady rate at each time."""

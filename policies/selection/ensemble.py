@@ -50,7 +50,7 @@ class MajorityEnsemble(Selection):
         teams = {
             tuple(sorted(by_accuracy[:size].tolist()))
             for slowest in zoo.latencies_s
-            for size in range(3, self.members + 1, 2)
+            for size in range(3, min(self.members, len(zoo)) + 1, 2)
             for by_accuracy in [_most_accurate(zoo, float(slowest))]
             if len(by_accuracy) >= size
         }

@@ -45,9 +45,10 @@ class ModelSwitching(AdaptiveSelection):
     smoothing: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("period_s", "cv"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
+        if not 0 < self.period_s < math.inf:
+            raise ValueError(f"period_s must be above 0 and finite, not {self.period_s}")
+        if not 0.01 <= self.cv <= 100:
+            raise ValueError(f"cv must be in [0.01, 100], not {self.cv}")
         if not 0 < self.target < 1:
             raise ValueError(f"target must be in (0, 1), not {self.target}")
         if self.max_batch < 1:
