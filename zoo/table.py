@@ -131,7 +131,7 @@ def _variant(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Variant:
             _number(path, first_number, first, "memory_mib") * MEBIBYTE,
             LatencyProfile(
                 tuple(_batch(path, number, row) for number, row in rows),
-                tuple(scaled(_number(path, number, row, "latency_ms"), 3) for number, row in rows),
+                tuple(_seconds(path, number, row) for number, row in rows),
             ),
             source=f"{path}:{first_number}",
         )
@@ -139,6 +139,11 @@ def _variant(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Variant:
         raise
     except ValueError as problem:
         raise ZooError(f"{path}:{first_number}: {first['model']} on {first['device']}: {problem}") from None
+
+
+def _seconds(path: Path, number: int, row: dict[str, str]) -> float:
+    _number(path, number, row, "latency_ms")
+    return scaled(row["latency_ms"], 3)
 
 
 def _number(path: Path, number: int, row: dict[str, str], column: str) -> float:
