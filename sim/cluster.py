@@ -19,11 +19,13 @@ from sim.faults import Fault, unleash
 from sim.fleet import Fleet
 from sim.frontend import Decision, decide_open_loop
 from sim.ledger import Ledger
+from sim.lifecycle import QUEUED
 from sim.log import QueryLog, cells
 from sim.network import Network
 from sim.operation import Operator
 from sim.records import Arrivals, RunRecord
 from sim.scaling import scale
+from sim.standstill import Standstill
 from sim.stations import PlainStations
 from sim.workers import WorkerGroup, hosted_by
 from zoo import Zoo
@@ -110,6 +112,7 @@ class Cluster:
         else:
             self.fleet = Fleet(self, self._keys, self._deadline_s)
             self._enter = self.fleet.enter
+            self._standstill = Standstill(self, (faults or {}).values())
             unleash(self.fleet, faults or {}, seed)
             scale(self.fleet)
         self.env.feed(self.log.sent_s[: len(arrivals)], self._enter)
@@ -247,12 +250,22 @@ class Cluster:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Run on until every query that was sent has its outcome, and nobody will send another."""
+        """Run on until every query that was sent has its outcome, and nobody will send another.
+
+        Queries that wait for what never comes are left, with a note.
+        """
         fleet = self.fleet
         if fleet is None or not fleet.perpetual:
             self.env.run()
             self.env.run(until=max(self.log.last_delivery_s(), self.env.now))
-            return
+        else:
+            self._outlive(fleet)
+        left = self.log.census(self.env.arrived)[QUEUED]
+        if left:
+            self.notes.append(f"{left} queries were still waiting when nothing moved any more, and are unfinished")
+
+    def _outlive(self, fleet: Fleet) -> None:
+        """Run on for as long as there is something to wait for, where something goes on for ever."""
         closes_s = self.closes_s if self.closes_s < math.inf else 0.0
         while (
             self.env.arrived < self.log.open_loop
@@ -262,6 +275,10 @@ class Cluster:
             or any(process.is_alive for process in self._outlasting)
         ):
             self.env.run(until=self.env.now + 1.0)
+            waiting = set(self._waiting.values())
+            asleep = sum(process.is_alive and process.target not in waiting for process in self._outlasting)
+            if self._standstill.reached(asleep):
+                return
 
     def record(self, *, warmup_s: float = 0.0, attackers: dict[int, str] | None = None) -> RunRecord:
         """Close the books: whatever is still under way is ``unfinished``.

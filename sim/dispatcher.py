@@ -263,7 +263,7 @@ class Dispatcher:
         wanted = -1
         for variant in order:
             queue = nonempty[variant]
-            if machine.suspended_key() <= self._key(queue):
+            if machine.interrupted() and machine.suspended_key() <= self._key(queue):
                 break
             if memory is not None and variant not in memory.resident:
                 wanted = variant if wanted < 0 else wanted

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from conftest import cluster, one_variant, queries
+from covering import at, laid_over
 
 from experiments import load
 from experiments.building import build
-from experiments.decode import DecodeError
+from experiments.decode import DecodeError, decode, kinds
 from experiments.running import run
+from experiments.scenario import Scenario
 from policies import FlowPlacement, GreedyPlacement, Replication
-from sim import OUTCOMES, Demand, Shelf
+from sim import OUTCOMES, Demand, Discipline, Shelf
 from zoo import Variant, Zoo, affine_law
 
 PLACING = ["greedy", "flow", "replication"]
@@ -167,3 +170,61 @@ def test_a_static_choice_whose_model_is_withdrawn_is_infeasible_meanwhile():
     gone = (record.sent_s >= 0.3) & (record.sent_s < 0.7)
     assert [OUTCOMES[code] for code in np.unique(record.outcome[gone])] == ["infeasible"]
     assert set(record.variant[~gone]) == {[v.model for v in record.zoo.variants].index("mlp16")}
+
+
+# --- what never comes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", kinds(Discipline))
+@pytest.mark.parametrize("plain", [None, False])
+def test_a_query_that_may_take_for_ever_is_served_all_the_same(kind, plain):
+    """Deadlines at infinity make keys infinite, as that of a worker is on which nothing is suspended."""
+    discipline = kinds(Discipline)[kind]()
+    built = cluster(one_variant(), queries([0.0, 0.1, 0.2]), discipline=discipline, plain=plain)
+    built.settle()
+    assert [OUTCOMES[code] for code in built.record().outcome] == ["answered"] * 3
+
+
+FOREVER = [
+    {"policy.scaling": "target-utilization"},
+    {"policy.selection": "accuracy-scaling"},
+    {"fault": {"f": {"kind": "slow-down", "mtbf_s": 5.0, "for_s": 1.0}}},
+]
+
+
+@pytest.mark.parametrize("more", [{}, *FOREVER], ids=lambda more: "".join(more) or "nothing")
+@pytest.mark.parametrize("batching", [{"kind": "fixed", "max_batch": 4}, {"kind": "work-delaying", "max_batch": 4}])
+def test_a_run_ends_though_a_batch_never_fills(tmp_path, batching, more):
+    """Three of seven queries wait for a fourth, without a deadline, while something in the cluster goes on for ever."""
+    (tmp_path / "t.csv").write_text("sent_s\n" + "".join(f"{number}\n" for number in range(7)))
+    scenario = {
+        "name": "waiting",
+        "zoo": {"table": "six-steps"},
+        "cluster": {"gpu": {"device": "gpu", "models": ["step-1"]}},
+        "workload": {"trace": str(tmp_path / "t.csv"), "users": {"spec": "fixed"}},
+        "policy": {"batching": batching, "retries": 3},
+    }
+    for path, value in more.items():
+        scenario = laid_over(scenario, at(path, value))
+    result = run(decode(Scenario, scenario))
+    assert result.summary.benign.outcomes == {"answered": 4, "unfinished": 3} | {
+        name: 0 for name in OUTCOMES if name not in {"answered", "unfinished"}
+    }
+    assert "3 queries were still waiting when nothing moved any more, and are unfinished" in result.summary.notes
+
+
+def test_a_run_waits_for_a_long_repair(tmp_path):
+    """The only worker is away for an hour from the start, and scaling looks every few seconds."""
+    (tmp_path / "t.csv").write_text("sent_s\n1\n2\n")
+    scenario = {
+        "name": "waiting",
+        "zoo": {"table": "six-steps"},
+        "cluster": {"gpu": {"device": "gpu", "models": ["step-1"]}},
+        "workload": {"trace": str(tmp_path / "t.csv"), "users": {"spec": "fixed"}},
+        "policy": {"scaling": "target-utilization"},
+        "fault": {"f": {"kind": "crash", "at_s": [0.5], "for_s": 3600.0}},
+    }
+    result = run(decode(Scenario, scenario))
+    assert result.record.started_s.min() == pytest.approx(3600.5)
+    assert result.summary.benign.outcomes["answered"] == 2
+    assert not any("still waiting" in note for note in result.summary.notes)

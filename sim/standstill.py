@@ -1,0 +1,73 @@
+"""Standstill: the end of a run that has no other, when what goes on for ever moves no query any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.contracts import AdaptiveSelection
+from sim.lifecycle import QUEUED, RUNNING
+from sim.workers import GIBIBYTE
+
+if TYPE_CHECKING:
+    from sim.cluster import Cluster
+    from sim.faults import Fault
+
+LEAST_S = 6.0
+TIMES = 10
+"""An exponential repair takes longer than ten times its mean once in 22,000 times."""
+
+
+class Standstill:
+    """Watch whether queries move.
+
+    Where workers fail, scale or are looked at for ever, the clock never runs out of events; and a query may wait for
+    what never comes, such as a full batch. It is given up when all deadlines are over and nothing has moved for ten
+    times the longest that one single thing takes here: a repair, a start, a load, a look of a policy, or six seconds.
+
+    Args:
+        cluster: to watch.
+        faults: of its run.
+    """
+
+    def __init__(self, cluster: Cluster, faults: Iterable[Fault]) -> None:
+        self._cluster = cluster
+        selection, scaling, network = cluster.operator.selection, cluster.operator.scaling, cluster.network
+        largest_gib = max(variant.memory_bytes for variant in cluster.zoo.variants) / GIBIBYTE
+        swapping = [group.swapping for group in cluster.groups.values() if group.swapping is not None]
+        lengths = [
+            LEAST_S,
+            *(group.startup_s for group in cluster.groups.values()),
+            *(one.base_s + largest_gib / one.gib_per_s for one in swapping),
+            cluster.operator.batching.timeout_s,
+            cluster.operator.hedge_after_s or 0.0,
+            *(max(fault.for_s, fault.mttr_s or 0.0) for fault in faults),
+            0.0 if scaling is None else scaling.period_s,
+            0.0 if network is None else network.retry_s,
+            selection.period_s if isinstance(selection, AdaptiveSelection) else 0.0,
+        ]
+        self._patience_s = TIMES * max(length for length in lengths if length < math.inf)
+        self._seen: dict[str, int] = {}
+        self._since_s = 0.0
+
+    def reached(self, asleep: int) -> bool:
+        """Return whether nothing has moved for too long; called again and again.
+
+        Args:
+            asleep: how many will send queries of their own accord.
+        """
+        cluster = self._cluster
+        census = cluster.log.census(cluster.env.arrived)
+        if asleep or census != self._seen or census[RUNNING] or not census[QUEUED]:
+            self._seen, self._since_s = census, cluster.env.now
+        return cluster.env.now - self._since_s > self._patience_s and cluster.env.now > self._last_deadline_s()
+
+    def _last_deadline_s(self) -> float:
+        """Return the last deadline of what was sent: until then a batch may be kept waiting."""
+        log = self._cluster.log
+        rows = log.rows_sent(self._cluster.env.arrived)
+        deadline_s = log.sent_s[rows] + log.max_latency_s[rows] * self._cluster.operator.slo_scale
+        return float(deadline_s[np.isfinite(deadline_s)].max(initial=0.0))
