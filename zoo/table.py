@@ -67,7 +67,7 @@ def write_zoo(zoo: Zoo, path: Path, comment: str = "") -> None:
         for v in zoo.variants:
             for batch, latency_s in zip(v.latency.batch_sizes, v.latency.latencies_s, strict=True):
                 row = (v.model, v.device, v.accuracy, v.memory_bytes / MEBIBYTE, batch, moved(latency_s, -3))
-                writer.writerow(row[:2] + tuple(f"{value:.12g}" for value in row[2:]))
+                writer.writerow(row[:2] + tuple(f"{moved(value, 0).normalize():f}" for value in row[2:]))
 
 
 def builtin_tables() -> tuple[str, ...]:
