@@ -31,6 +31,7 @@ class Orders:
         dropping: drops what waits in vain.
         fit: chooses variant and size together; None where queries come with their variant.
         accuracies: of every variant, for ``fit``.
+        work_s: what a row counts for in the work that waits or runs, by the variant that it is sent for, seconds.
         keys: key of every row.
         deadline_s: deadline of every row, seconds.
         dropped: told about each dropped row.
@@ -42,6 +43,7 @@ class Orders:
     dropping: Dropping
     fit: Fit | None
     accuracies: Sequence[float]
+    work_s: Sequence[float]
     keys: Sequence[float]
     deadline_s: Sequence[float]
     dropped: Callable[[int], object]
@@ -303,7 +305,7 @@ class Dispatcher:
             if self.orders.copied:
                 over = [row for row in rows if self.ledger.over(row)]
                 rows = [row for row in rows if not self.ledger.over(row)]
-                self.release(over, machine.seconds[served][1])
+                self.release(over, self.orders.work_s[served])
             if rows:
                 break
         if not len(queue):
@@ -324,7 +326,7 @@ class Dispatcher:
             return variant, (queue.popleft(),) if n == 1 else queue.take(n)
         seconds = machine.seconds[variant]
         rows, dropped = former(queue, self.env.now, seconds=seconds, deadline_s=orders.deadline_s)
-        self.release(dropped, seconds[1])
+        self.release(dropped, orders.work_s[variant])
         for row in dropped:
             orders.dropped(row)
         return variant, rows
@@ -335,7 +337,7 @@ class Dispatcher:
         fastest_s = min(table[1] for table in machine.seconds if table)
         while self._formers[0] is not None and len(queue) and orders.deadline_s[queue.head()] < now + fastest_s:
             row = queue.popleft()
-            self.release([row], fastest_s)
+            self.release([row], orders.work_s[0])
             orders.dropped(row)
         if not len(queue):
             return 0, ()

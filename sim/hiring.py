@@ -43,6 +43,8 @@ def _dispatcher(fleet: Fleet, seconds: Seconds) -> Dispatcher:
     selection, discipline = operator.selection, operator.discipline
     fit = selection.fit(zoo, seconds) if isinstance(selection, DispatchSelection) else None
     ledger.chosen_at_dispatch = fit is not None
+    if fit is not None:  # until a batch is formed nobody knows by which variant: all count for as much
+        fleet.service_s = [min(fleet.service_s)] * len(zoo)
     make = discipline.queues(fleet.keys, cells(ledger.account), fleet.cluster.arrivals.priorities.tolist())
     voted = any(len(zoo.members(variant)) > 1 for variant in range(len(zoo)))
     orders = Orders(
@@ -51,6 +53,7 @@ def _dispatcher(fleet: Fleet, seconds: Seconds) -> Dispatcher:
         dropping=operator.dropping,
         fit=fit,
         accuracies=zoo.accuracies.tolist(),
+        work_s=fleet.service_s,
         keys=fleet.keys,
         deadline_s=fleet.deadline_s,
         dropped=fleet.give_up,

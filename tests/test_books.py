@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from conftest import cluster, one_variant, queries
+from conftest import cluster, front_zoo, one_variant, queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faults import NETWORK, RACKS, FirstAlone, build, crash, fault_times, finished, outcomes
@@ -212,3 +212,16 @@ def test_what_failed_has_the_worker_that_it_was_lost_with():
     assert outcomes(record)[0] == "failed"
     assert record.worker[0] == 0
     assert record.started_s[0] == 0.0
+
+
+@pytest.mark.parametrize("selection", [SlackFit(4), MajorityEnsemble(3), RandomFeasible()])
+@pytest.mark.parametrize("hedge_after_s", [None, 0.004])
+def test_no_work_is_left_where_nothing_waits(selection, hedge_after_s):
+    """What routing by the least work reads is 0 again when all is served, whichever variant served it."""
+    rng = np.random.default_rng(1)
+    arrivals = queries(np.cumsum(rng.exponential(0.002, 400)), 0.5, rng.uniform(0.005, 0.05, 400))
+    policies = {"selection": selection, "routing": LeastWork(), "batching": Greedy(4), "dropping": EarlyDrop()}
+    built = cluster(selection.extended(front_zoo()), arrivals, 2, hedge_after_s=hedge_after_s, **policies)
+    built.settle()
+    assert [place.load for place in built.fleet.dispatchers] == [0, 0]
+    assert [place.work_s for place in built.fleet.dispatchers] == pytest.approx([0.0, 0.0], abs=1e-9)
