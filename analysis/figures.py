@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from analysis.intervals import Estimate
 from analysis.study import Cell, Column, columns
+from sim.tolerance import latest
 
 # Okabe and Ito's palette: told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -246,7 +247,7 @@ def _attainment(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[n
     """Return the share of benign queries sent in each bin that met their deadline; NaN where none was sent."""
     benign = requests[requests["group"] == "benign"]
     deadline_s = benign["sent_s"] + slo_scale * benign["max_latency_s"]
-    met = (benign["outcome"] == "answered") & (benign["delivered_s"] <= deadline_s)
+    met = (benign["outcome"] == "answered") & (benign["delivered_s"] <= latest(deadline_s.to_numpy()))
     sent = np.histogram(benign["sent_s"], edges)[0]
     good = np.histogram(benign.loc[met, "sent_s"], edges)[0]
     return np.divide(good, sent, out=np.full(len(sent), np.nan), where=sent > 0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import OUTCOMES, RunRecord
+from sim.tolerance import latest
 
 ANSWERED = OUTCOMES.index("answered")
 UNFINISHED = OUTCOMES.index("unfinished")
@@ -57,14 +58,14 @@ class Queries:
     @cached_property
     def in_time(self) -> NDArray[np.bool_]:
         """Whether each query was answered by its deadline, shape (sent,)."""
-        return (self.record.delivered_s <= deadlines_s(self.record))[self.mask] & self.answered
+        return (self.record.delivered_s <= latest(deadlines_s(self.record)))[self.mask] & self.answered
 
     @cached_property
     def decided(self) -> NDArray[np.bool_]:
         """Whether it is known of each query if it met its deadline: it has its outcome, or the deadline is over."""
         record = self.record
-        deadline_s = record.sent_s + record.slo_scale * record.max_latency_s
-        return np.asarray((record.outcome != UNFINISHED) | (deadline_s <= record.horizon_s))[self.mask]
+        over = latest(deadlines_s(record)) <= record.horizon_s
+        return np.asarray((record.outcome != UNFINISHED) | over)[self.mask]
 
     @cached_property
     def within_spec(self) -> NDArray[np.bool_]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from sim import Admission
 from sim.contracts import Candidate
+from sim.tolerance import ROUNDING
+
+LEAST_RATE, MOST_BURST = 1e-12, 1e15
+"""Bounds of a bucket's numbers, so that the moments at which it holds enough are floats."""
 
 Gate = Callable[[Candidate], str | None]
-ROUNDING = 8
-"""Units in the last place that a time may be off by: the clock's, a quotient's and a sum's are five at most."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,10 @@ class QueueBound(Admission):
 class TokenBucket(Admission):
     """Throttle an account that sends faster than its bucket refills.
 
-    A bucket is full again at the instant when the tokens that it has given since it was last full are back: their
-    number over the rate. Tokens are counted as whole numbers and instants never added up, so that rounding does not
-    grow with the queries, and a query at the very instant of its token has it (within ``ROUNDING`` units in the last
-    place).
+    The numbers of a scenario are decimals, and no float is 1 / 10 s: what a bucket holds is counted in whole queries
+    since it was last full, and the time at which it holds enough is one exact quotient, met within the rounding of
+    decimal times (``sim.tolerance.ROUNDING``). So an account that sends at its rate to the instant is never throttled,
+    however long it does, as in the equivalent virtual scheduling of ATM's cell rate algorithm (ITU-T I.371).
 
     Attributes:
         rate: tokens a second that every account gets, above 0; a query costs one.
@@ -99,25 +102,28 @@ class TokenBucket(Admission):
     burst: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate < math.inf:
-            raise ValueError(f"rate must be above 0 and finite, not {self.rate}")
-        if not 1 <= self.burst < math.inf:
-            raise ValueError(f"burst must be at least 1 and finite, not {self.burst}")
+        if not LEAST_RATE <= self.rate < math.inf:
+            raise ValueError(f"rate must be above 0 (at least {LEAST_RATE:g}) and finite, not {self.rate}")
+        if not 1 <= self.burst <= MOST_BURST:
+            raise ValueError(f"burst must be at least 1 and at most {MOST_BURST:g}, not {self.burst}")
 
     def gate(self) -> Gate:
         """Return a function with a full bucket for every account."""
+        rate, burst = Fraction(repr(float(self.rate))), Fraction(repr(float(self.burst)))
+        # A bucket that was full and gave n queries has room for n - m of them again after (n - m) / rate seconds, here
+        # as a quotient of whole numbers, which Python rounds once.
+        one = burst.denominator * rate.denominator
+        full, unit = burst.numerator * rate.denominator, burst.denominator * rate.numerator
         buckets: dict[int, tuple[float, int]] = {}
-        rate, spare = self.rate, self.burst - 1
 
         def gate(query: Candidate) -> str | None:
-            now = query.now
-            full_s, given = buckets.get(query.account, (now, 0))
-            if now >= full_s + given / rate:
-                full_s, given = now, 0
-            if now < full_s + (given - spare) / rate - ROUNDING * math.ulp(now):
-                return "throttled"
-            buckets[query.account] = (full_s, given + 1)
-            return None
+            full_s, taken = buckets.get(query.account, (query.now, 0))
+            now = query.now * (1 + ROUNDING)
+            if full_s + taken * one / unit <= now:
+                full_s, taken = query.now, 0
+            admitted = full_s + ((taken + 1) * one - full) / unit <= now
+            buckets[query.account] = (full_s, taken + admitted)
+            return None if admitted else "throttled"
 
         return gate
 

@@ -27,6 +27,7 @@ from sim.records import Arrivals, RunRecord
 from sim.scaling import scale
 from sim.standstill import Standstill
 from sim.stations import PlainStations
+from sim.tolerance import latest
 from sim.workers import WorkerGroup, hosted_by
 from zoo import Zoo
 
@@ -104,7 +105,7 @@ class Cluster:
         self._keys: Any = cells(keys)
         self._deadline_s: Any = None
         if self._reads_deadlines(plain):
-            self._deadline_s = cells(self.log.sent_s + max_wait_s)
+            self._deadline_s = cells(latest(self.log.sent_s + max_wait_s))
         self.fleet: Fleet | None = None
         self._enter: Callable[[int], object]
         if plain:
@@ -212,7 +213,7 @@ class Cluster:
         row = self.log.add(now, account, (spec.min_accuracy, spec.max_latency_s), served_by, item=item)
         self._keys[row] = self._key(Waiting(now, max_wait_s, self._batch_one_s[served_by[2]], self._class_of(account)))
         if self._deadline_s is not None:
-            self._deadline_s[row] = now + max_wait_s
+            self._deadline_s[row] = latest(now + max_wait_s)
         if adaptive:
             self.log.cell[row], self.log.uniform[row] = self.zoo.feasible.cell(*decided[:2]), decided[3]
         event = self._waiting[row] = Event(self.env)

@@ -234,7 +234,7 @@ class Sizer(Protocol):
 
         Args:
             waiting: queries in the queue, at least 1.
-            slack_s: seconds to the deadline of the head; below 0 when it has passed.
+            slack_s: seconds to the last moment that is in time for the head; below 0 when it has passed.
             seconds: time of a batch by its size (entry 0 is not used).
         """
 
@@ -288,7 +288,7 @@ class Former(Protocol):
             queue: not empty.
             now: seconds.
             seconds: time of a batch by its size (entry 0 is not used).
-            deadline_s: deadline of every row, seconds.
+            deadline_s: last moment that is in time for every row, seconds (see ``sim.tolerance``).
         """
 
 

@@ -14,11 +14,10 @@ from sim.ledger import Ledger
 from sim.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING
 from sim.machine import Batch, Machine
 from sim.queues import OrderedQueue, Queue
+from sim.tolerance import due, latest
 
 QUEUED_CODE, RUNNING_CODE = CODE[QUEUED], CODE[RUNNING]
 EXPIRED = OUTCOMES.index("expired")
-TOLERANCE_S = 1e-12
-"""What floating point may be off by when a batch starts at the last moment."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Orders:
         accuracies: of every variant, for ``fit``.
         work_s: what a row counts for in the work that waits or runs, by the variant that it is sent for, seconds.
         keys: key of every row.
-        deadline_s: deadline of every row, seconds.
+        deadline_s: last moment that is in time for every row, seconds.
         dropped: told about each dropped row.
         copied: whether a row may wait or run in several places, so that it may be over when its turn comes.
     """
@@ -285,9 +284,10 @@ class Dispatcher:
         if batching.timeout_s and len(queue) < batching.max_batch:
             ready_s = self.ledger.arrived_s[queue.head()] + batching.timeout_s
         elif sizer is not None:
-            slack_s = self.orders.deadline_s[queue.head()] - now
-            wait_s = sizer.wait_s(len(queue), slack_s, machine.seconds[variant])
-            ready_s = now + (wait_s if wait_s > TOLERANCE_S else 0.0)
+            slack_s = due(self.orders.deadline_s[queue.head()]) - now
+            ready_s = now + sizer.wait_s(len(queue), slack_s, machine.seconds[variant])
+            if ready_s <= latest(now):
+                ready_s = now
         if ready_s <= now:
             return True
         if ready_s < self._wake_s:

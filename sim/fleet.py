@@ -22,6 +22,7 @@ from sim.log import cells
 from sim.machine import Batch, Machine
 from sim.network import Network, Topology
 from sim.records import Outage
+from sim.tolerance import due
 from sim.upkeep import Upkeep
 from sim.view import FleetView
 from sim.withdrawals import Withdrawals
@@ -42,7 +43,7 @@ class Fleet:
     Args:
         cluster: whose queries they are; its log is a ``Ledger``, with all open-loop queries decided.
         keys: key of every row, to be filled where it is not known before the query arrives.
-        deadline_s: deadline of every row.
+        deadline_s: last moment that is in time for every row.
 
     Attributes:
         in_system: queries that travel from a frontend, wait or run.
@@ -182,12 +183,11 @@ class Fleet:
     def _choose(self, row: int) -> int:
         """Let the pilot choose, now that the query is here, and give the query the key that follows."""
         ledger, now = self.ledger, self.env.now
-        max_wait_s = self.deadline_s[row] - now
+        last_s, priority = self.deadline_s[row], float(self.cluster.priority(ledger.account[row]))
         assert self.pilot is not None
-        variant = self.pilot.choose(self._feasible[self._cell[row]], self._uniform[row], max_wait_s)
+        variant = self.pilot.choose(self._feasible[self._cell[row]], self._uniform[row], last_s - now)
         ledger.served_by[row] = variant
-        priority = self.cluster.priority(ledger.account[row])
-        waiting = Waiting(now, max_wait_s, self.service_s[variant], float(priority))
+        waiting = Waiting(now, due(last_s) - now, self.service_s[variant], priority)
         self.keys[row] = self.operator.discipline.keys(waiting)
         return variant
 

@@ -33,7 +33,7 @@ class Rules:
         keys: key of every row; the smallest head is served first.
         fifo: whether keys only grow within a queue, so that the head never changes when a row is added.
         counted: whether the router reads ``load``.
-        deadline_s: deadline of every row; read only by ``former``.
+        deadline_s: last moment that is in time for every row; read only by ``former``.
         dropped: told about each dropped row.
         answered: told about the rows of a finished batch; None where nobody waits for answers.
     """

@@ -24,7 +24,7 @@ class PlainStations:
     Args:
         cluster: whose queries they are.
         keys: key of every row.
-        deadline_s: deadline of every row; None where nothing reads it.
+        deadline_s: last moment that is in time for every row; None where nothing reads it.
         fifo: whether keys only grow within a queue.
 
     Attributes:
