@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from analysis.figures import timeline
 from experiments import load, run
 from experiments.cli import app
-from workloads import Workload, read_trace, shape_of
+from experiments.tracing import look, open_trace, statistics_json, statistics_table, write_requests
+from sim import stream
+from workloads import Batches, Poisson, Workload, read_trace, shape_of
 from workloads.shape import Bins, dispersions, hurst, rates
 from workloads.traces import Counts, Events
 
@@ -22,6 +24,12 @@ def call(*arguments):
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == 0, done.output
     return done
+
+
+def looked(path, change=lambda trace: trace):
+    """What the command prints as JSON, without its page; and the view of the trace."""
+    trace = change(open_trace(path, None, "stop"))
+    return json.loads(json.dumps(statistics_json(look(trace, 0, "poisson")))), trace
 
 
 # --- sparse bins against dense ones -----------------------------------------------------------------------------------
@@ -120,13 +128,20 @@ def test_a_timeline_of_a_short_run_is_per_second(tmp_path):
 SHARED = "".join(json.dumps({"timestamp": 3000 * (k // 10), "hash_ids": []}) + "\n" for k in range(2000))
 
 
-@pytest.mark.parametrize(
-    "options", [[], ["--limit", "500"], ["--window", "60:300"], ["--rate-scale", "4"], ["--keep", ".5"]]
-)
-def test_statistics_are_those_of_the_stream_that_is_simulated(options, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+VIEWS = {
+    "whole": lambda trace: trace,
+    "limit": lambda trace: trace.first(500),
+    "window": lambda trace: trace.window(60.0, 300.0),
+    "scaled": lambda trace: trace.scaled(4.0),
+    "thinned": lambda trace: trace.thinned(0.5),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_statistics_are_those_of_the_stream_that_is_simulated(view, tmp_path):
     (tmp_path / "t.jsonl").write_text(SHARED)
-    found = json.loads(call("trace", "t.jsonl", "--json", "--out", "seen.csv", *options).stdout)
+    found, trace = looked(tmp_path / "t.jsonl", VIEWS[view])
+    write_requests(trace.requests(0), tmp_path / "seen.csv")
     seen = shape_of(read_trace(tmp_path / "seen.csv").content)
     for name in ("n", "span_s", "rate_per_s", "cv", "idc_1s", "idc_10s", "idc_60s", "peak_to_mean_1s", "hurst"):
         assert found[name] == pytest.approx(getattr(seen, name)), name
@@ -134,51 +149,53 @@ def test_statistics_are_those_of_the_stream_that_is_simulated(options, tmp_path,
     assert found["cv"] < 1.3
     assert found["fits"] == []
     assert "timestamps of 3 s, rows that share one spread inside it" in found["notes"]
+    tables = statistics_table(look(trace, 0, "poisson"))
+    assert len(tables) == 1
+    assert "coarser than the gaps" in tables[0].caption
+
+
+def test_the_command_prints_and_writes_the_same_stream(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.jsonl").write_text(SHARED)
+    found = json.loads(call("trace", "t.jsonl", "--json", "--limit", "500", "--seed", "3", "--out", "seen.csv").stdout)
+    assert found["cv"] == pytest.approx(shape_of(read_trace(tmp_path / "seen.csv").content).cv)
     assert any("coarser than the gaps" in note for note in found["notes"])
-    printed = call("trace", "t.jsonl", *options).output
-    assert "coarser than the gaps" in printed
-    assert "Families fitted" not in printed
 
 
-def test_coarse_stamps_that_are_left_as_they_are_are_told_and_not_fitted(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_coarse_stamps_that_are_left_as_they_are_are_told_and_not_fitted(tmp_path):
     (tmp_path / "t.csv").write_text("sent_s\n" + "".join(f"{k // 7}\n" for k in range(700)))
-    found = json.loads(call("trace", "t.csv", "--json").stdout)
-    assert found["fits"] == []
-    assert (
-        found["notes"][0]
-        == "stamps 1 s apart are coarser than the gaps: rows that share one arrive together, as they stand"
-    )
-    assert Workload(trace=str(tmp_path / "t.csv")).view().requests(1).notes == (found["notes"][0],)
+    found, _ = looked(tmp_path / "t.csv")
+    note = "stamps 1 s apart are coarser than the gaps: rows that share one arrive together, as they stand"
+    assert (found["fits"], found["notes"][0]) == ([], note)
+    assert Workload(trace=str(tmp_path / "t.csv")).view().requests(1).notes == (note,)
 
 
-def test_batches_and_single_ties_are_no_coarse_stamps(tmp_path, monkeypatch):
-    from sim import stream
-    from workloads import Batches, Poisson
+@pytest.mark.parametrize(
+    "times",
+    [
+        Batches(20.0, of=Poisson(), mean_size=4.0).times(stream(1, "batches"), 200.0),
+        np.round(Poisson(5.0).times(stream(1, "ties"), 400.0), 3),
+    ],
+    ids=["batches", "single ties"],
+)
+def test_batches_and_single_ties_are_no_coarse_stamps(times, tmp_path):
+    (tmp_path / "t.csv").write_text("sent_s\n" + "".join(f"{time!r}\n" for time in times.tolist()))
+    found, _ = looked(tmp_path / "t.csv")
+    assert len(np.unique(times)) < len(times)
+    assert (found["notes"], len(found["fits"])) == ([], 5)
 
-    monkeypatch.chdir(tmp_path)
-    for mean_size, times in (
-        (4.0, Batches(20.0, of=Poisson(), mean_size=4.0).times(stream(1, "batches"), 200.0)),
-        (1.0, np.round(Poisson(5.0).times(stream(1, "ties"), 400.0), 3)),
-    ):
-        (tmp_path / "t.csv").write_text("sent_s\n" + "".join(f"{time!r}\n" for time in times.tolist()))
-        found = json.loads(call("trace", "t.csv", "--json").stdout)
-        assert len(np.unique(times)) < len(times), mean_size
-        assert found["notes"] == []
-        assert len(found["fits"]) == 5
 
-
-def test_views_of_counts_tell_nothing_finer_than_their_bins(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("view", ["whole", "limit", "window", "thinned"])
+def test_views_of_counts_tell_nothing_finer_than_their_bins(view, tmp_path):
     counts = np.random.default_rng(1).poisson(50, 200)
     minutes = "".join(f"1998-05-01 {k // 60:02}:{k % 60:02}:00,{count}\n" for k, count in enumerate(counts.tolist()))
     (tmp_path / "w.csv").write_text("period,count\n" + minutes)
-    for options in ([], ["--limit", "5000"], ["--window", "600:9000"], ["--keep", "0.5"]):
-        found = json.loads(call("trace", "w.csv", "--json", *options).stdout)
-        assert (found["cv"], found["idc_1s"], found["idc_10s"], found["fits"]) == (None, None, None, [])
-        assert found["idc_60s"] == pytest.approx(1.0, abs=0.6)
-        assert "counts of 60 s, spread inside their bins" in found["notes"]
-    assert found["n"] == json.loads(call("trace", "w.csv", "--json", "--keep", "0.5", "--out", "o.csv").stdout)["n"]
+    change = {"limit": lambda trace: trace.first(5000), "window": lambda trace: trace.window(600, 9000)}
+    found, trace = looked(tmp_path / "w.csv", change.get(view, VIEWS[view]))
+    assert found["n"] == len(trace.requests(0))
+    assert (found["cv"], found["idc_1s"], found["idc_10s"], found["fits"]) == (None, None, None, [])
+    assert found["idc_60s"] == pytest.approx(1.0, abs=0.5)
+    assert "counts of 60 s, spread inside their bins" in found["notes"]
 
 
 def test_more_counts_than_are_expanded_are_looked_at_as_counts(tmp_path, monkeypatch):
