@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sim.streams import stream
 
 BITS = 8
+MOST_ACCOUNTS = 100_000_000
+"""Most accounts that regions are drawn for, one by one."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,13 @@ class Topology:
             raise ValueError("links must join every region, frontend and worker to every other")
 
     def regions_of(self, accounts: int, seed: int) -> NDArray[np.int64]:
-        """Return the region of every account, drawn by weight, shape (accounts,)."""
+        """Return the region of every account, drawn by weight, shape (accounts,).
+
+        Raises:
+            ValueError: if accounts have higher numbers than regions are drawn for.
+        """
+        if accounts > MOST_ACCOUNTS:
+            raise ValueError(f"regions must be of accounts up to {MOST_ACCOUNTS - 1}; a trace names {accounts - 1}")
         weights = np.array(list(self.network.regions.values()))
         return stream(seed, "regions").choice(len(weights), size=accounts, p=weights / weights.sum())
 

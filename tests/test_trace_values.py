@@ -301,3 +301,15 @@ def fuzzed(tmp_path_factory, kind, content):
             assert (np.diff(requests.times_s) >= 0).all()
             assert all(len(column) == len(requests) for column in requests.columns.values())
             assert all(note.isprintable() for note in requests.notes)
+
+
+def test_accounts_too_many_to_be_drawn_for_are_refused_where_each_is_drawn_for(tmp_path):
+    from experiments import load, run
+    from experiments.decode import DecodeError
+
+    (tmp_path / "t.csv").write_text("sent_s,account\n0,1999999999\n1,5\n")
+    base = {"workload": {"trace": str(tmp_path / "t.csv")}, "adversary": {}}
+    assert run(load("psml", base)).requests["account"].tolist() == [1999999999, 5]
+    links = [{"between": ["home", end], "latency_s": 0.01} for end in ("frontend-0", "gpu", "cpu")]
+    with pytest.raises(DecodeError, match="regions must be of accounts up to 99999999; a trace names 1999999999"):
+        run(load("psml", {**base, "network": {"links": links, "regions": {"home": 1.0}}}))
