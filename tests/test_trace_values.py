@@ -313,3 +313,22 @@ def test_accounts_too_many_to_be_drawn_for_are_refused_where_each_is_drawn_for(t
     links = [{"between": ["home", end], "latency_s": 0.01} for end in ("frontend-0", "gpu", "cpu")]
     with pytest.raises(DecodeError, match="regions must be of accounts up to 99999999; a trace names 1999999999"):
         run(load("psml", {**base, "network": {"links": links, "regions": {"home": 1.0}}}))
+
+
+def test_a_view_that_stretches_time_beyond_a_clock_is_refused(tmp_path):
+    trace = read(tmp_path, "sent_s\n0\n10\n")
+    assert trace.scaled(1e-9).requests(1).times_s.tolist() == [0.0, 1e10]
+    for scale in (1e-12, 1e-310):
+        with pytest.raises(TraceError, match="expected at most 1e\\+10 s, which is 300 years"):
+            trace.scaled(scale).requests(1)
+
+
+def test_empty_bins_cost_nothing(tmp_path):
+    import time
+
+    text = "0 " * 2_000_000 + "7"
+    start_s = time.process_time()
+    times = read(tmp_path, text).thinned(0.999999).requests(1).times_s
+    assert len(times) == 7
+    assert int(times[0]) == 2_000_000
+    assert time.process_time() - start_s < 15  # a generator for each of the bins takes a minute

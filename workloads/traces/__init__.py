@@ -2,10 +2,11 @@
 
 from workloads.traces.named import NamedColumns
 from workloads.traces.opening import TraceError
-from workloads.traces.reading import Spread, Trace, read_trace
+from workloads.traces.reading import Trace, read_trace
 from workloads.traces.recognition import FORMATS
 from workloads.traces.records import Counts, Events, TraceFormat
 from workloads.traces.servegen import Clients, read_servegen
+from workloads.traces.spread import Spread
 
 __all__ = [
     "FORMATS",

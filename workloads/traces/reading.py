@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
-from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim import stream
 from workloads.arrivals import LEAST_CV, MOST_CV
@@ -20,11 +17,9 @@ from workloads.traces.named import NamedColumns
 from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError, open_source
 from workloads.traces.parquet import Groups, is_parquet, read_parquet
 from workloads.traces.recognition import format_of
-from workloads.traces.records import Columns, Counts, Events, coarse_stamps
+from workloads.traces.records import Counts, Events, check_span, coarse_stamps
 from workloads.traces.serving import Own
-
-Place = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
-Spread = Literal["poisson", "even", "gamma"]
+from workloads.traces.spread import Spread, expanded, inside, kept_of, off_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +96,19 @@ class Trace:
         """
         if not LEAST_CV <= cv <= MOST_CV:
             raise ValueError(f"spread_cv must be above 0 and finite, in [{LEAST_CV:g}, {MOST_CV:g}], not {cv}")
-        place = partial(_inside, seed=seed, spread=spread, cv=cv)
+        place = partial(inside, seed=seed, spread=spread, cv=cv)
         if isinstance(self.content, Counts):
-            times, columns = _expand(self, self.content, seed, place)
+            low, high = _bins_of(self, self.content)
+            kept = kept_of(self.content.counts[:, low:high], low, self.keep, seed)
+            if kept.sum() > self.max_rows:
+                most = f"expected at most {self.max_rows:,} in the window ({MORE_ROWS})"
+                raise TraceError(f"{self.path}: found counts of {int(kept.sum()):,} requests; {most}")
+            times, columns = expanded(kept, low, self.content.bin_s, place)
             found = Events(times, columns, notes=self.content.notes)
         else:
             found = self.content
             if found.grid_s:
-                found = replace(found, times_s=_off_grid(found.times_s, found.grid_s, place), grid_s=0.0)
+                found = replace(found, times_s=off_grid(found.times_s, found.grid_s, place), grid_s=0.0)
             if self.keep < 1:
                 found = found.where(stream(seed, "thinning").random(len(found)) < self.keep)
         first, last = np.searchsorted(found.times_s, [self.start_s, self.stop_s])
@@ -116,8 +116,11 @@ class Trace:
             last = min(last, first + self.limit)
         rows = np.arange(len(found))
         found = found.where((rows >= first) & (rows < last))
-        delays = replace(found.followups, delay_s=found.followups.delay_s / self.rate_scale)
-        times = (found.times_s - self.start_s) / self.rate_scale
+        with np.errstate(over="ignore"):  # what is beyond any clock is refused
+            delays = replace(found.followups, delay_s=found.followups.delay_s / self.rate_scale)
+            times = (found.times_s - self.start_s) / self.rate_scale
+        if len(times):
+            check_span(str(self.path), float(times[0]), times)
         made = self.spread_note or self._coarse_note
         notes = (*self.notes, *((made,) if made else ()), *found.notes)
         return replace(found, times_s=times, followups=delays, notes=notes)
@@ -181,28 +184,7 @@ def read_trace(
     return Trace(path, reader.kind, content, source.complaints, max_rows=max_rows)
 
 
-def _expand(view: Trace, content: Counts, seed: int, place: Place) -> tuple[NDArray[np.float64], Columns]:
-    """Give the kept requests of the bins that touch a window their times, sorted, and the account of each."""
-    low, high = bins_of(view, content)
-    per_bin, keep = content.counts[:, low:high], view.keep
-    if keep < 1:
-        per_bin = np.stack([_bin_rng(seed, "thinning", low + k).binomial(c, keep) for k, c in enumerate(per_bin.T)], 1)
-    totals = per_bin.sum(axis=0)
-    if totals.sum() > view.max_rows:
-        found = f"found counts of {int(totals.sum()):,} requests; expected at most {view.max_rows:,} in the window"
-        raise TraceError(f"{view.path}: {found} ({MORE_ROWS})")
-    times = np.empty(int(totals.sum()))
-    accounts = np.empty(len(times), dtype=np.int32)
-    end = 0
-    for number, total in enumerate(totals.tolist()):
-        begin, end = end, end + total
-        inside, order = place(low + number, total)
-        times[begin:end] = (low + number + inside) * content.bin_s
-        accounts[begin:end] = np.repeat(np.arange(len(per_bin), dtype=np.int32), per_bin[:, number])[order]
-    return times, {"account": accounts} if len(per_bin) > 1 else {}
-
-
-def bins_of(view: Trace, content: Counts) -> tuple[int, int]:
+def _bins_of(view: Trace, content: Counts) -> tuple[int, int]:
     """Return the first bin that a view needs, and the first after it that it does not: a limit needs only some."""
     bins = content.counts.shape[1]
     low = min(max(math.floor(view.start_s / content.bin_s), 0), bins)
@@ -213,50 +195,3 @@ def bins_of(view: Trace, content: Counts) -> tuple[int, int]:
         whole = content.counts[:, low : low + 1].sum() if view.start_s <= low * content.bin_s else 0
         high = min(high, low + 1 + int(np.searchsorted(after + whole, view.limit)) + (whole < view.limit))
     return low, high
-
-
-def _inside(
-    bin_number: int, total: int, *, seed: int, spread: Spread, cv: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return sorted places in [0, 1) inside a bin, and an order in which the accounts take them."""
-    rng = _bin_rng(seed, "spread", bin_number)
-    if spread == "even":
-        places = (np.arange(total) + 0.5) / max(total, 1)
-    elif spread == "gamma":
-        places = _on_a_ring(rng, total, cv)
-    else:
-        places = np.sort(rng.random(total))
-    return places, rng.permutation(total)
-
-
-def _on_a_ring(rng: np.random.Generator, total: int, cv: float) -> NDArray[np.float64]:
-    """Return sorted places in [0, 1) with Gamma gaps between them and from the last to the first, turned by chance.
-
-    So no part of a bin gets more than its share, as its ends would if the gaps began there.
-    """
-    # In logarithms: most gaps of a small shape lie below the smallest float, and all of them may.
-    shape = 1 / cv**2
-    log_gaps = np.log(rng.standard_gamma(shape + 1, total)) + np.log1p(-rng.random(total)) / shape
-    gaps = np.exp(log_gaps - log_gaps.max(initial=-math.inf)) if total else log_gaps
-    ends = np.cumsum(gaps) / max(float(gaps.sum()), 1.0)
-    return np.sort(np.minimum((ends + rng.random()) % 1, 1 - 2**-30))  # rounding takes none into the next bin
-
-
-def _bin_rng(seed: int, name: str, bin_number: int) -> np.random.Generator:
-    """Return a generator of one bin's own, so that a window changes nothing in the bins that it keeps."""
-    key = np.random.SeedSequence(seed, spawn_key=(crc32(name.encode()), bin_number))
-    return np.random.Generator(np.random.PCG64(key))
-
-
-def _off_grid(times_s: NDArray[np.float64], grid_s: float, place: Place) -> NDArray[np.float64]:
-    """Spread rows that share a timestamp over the cell that begins with it, keeping their order.
-
-    A row that has its stamp for itself stays there.
-    """
-    stamps, first, counts = np.unique(times_s, return_index=True, return_counts=True)
-    room = np.minimum(np.diff(stamps, append=stamps[-1] + grid_s), grid_s)
-    spread = times_s.copy()
-    for cell in np.flatnonzero(counts > 1).tolist():
-        rows = slice(int(first[cell]), int(first[cell] + counts[cell]))
-        spread[rows] += place(cell, int(counts[cell]))[0] * room[cell]
-    return spread
