@@ -104,11 +104,21 @@ def check_arrivals(scenario: Scenario) -> None:
         process = workload.arrivals if asked is None else workload.arrivals.at_rate(asked.rate_per_s)
         n, draws = process.expected(duration_s), process.draws(duration_s)
     else:
-        rate = asked.rate_per_s if asked is not None else workload.clients and workload.clients.mean_rate(duration_s)
-        n = draws = (rate or 0.0) * duration_s
+        n = draws = _clients_rate(scenario, path) * duration_s
     if n > MOST_ROWS:
         raise DecodeError([Problem(path, f"{_shown(n)} queries; at most {MOST_ROWS:,} can be numbered")])
     check_needs([Need(path, f"{_shown(n)} queries", n * QUERY), Need(path, f"{_shown(draws)} draws", events=draws)])
+
+
+def _clients_rate(scenario: Scenario, path: Path) -> float:
+    """Return the rate of a population, requests a second; 0 where it is not known."""
+    workload = scenario.workload
+    if workload.asked is not None or workload.clients is None:
+        return workload.asked.rate_per_s if workload.asked else 0.0
+    try:
+        return workload.clients.mean_rate(scenario.run.duration_s) or 0.0
+    except ValueError as problem:  # an archive that cannot be read
+        raise DecodeError([Problem(path, str(problem))]) from None
 
 
 def check_points(points: int) -> None:

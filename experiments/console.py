@@ -39,8 +39,8 @@ class Door(TyperGroup):
             code = super().main(*arguments, **{**settings, "standalone_mode": False})
         except typer.Abort:
             code = 130
-        except SystemExit as left:  # of a module that a plugin names: nothing of ours leaves that way
-            typer.echo(f"the program was ended by what it runs (SystemExit: {left.code})", err=True)
+        except SystemExit:  # rich and typer leave that way where nobody reads their help
+            typer.echo("standard output: Broken pipe", err=True)
             code = 2
         except CalledWrongly as wrong:
             code = _refused(wrong)

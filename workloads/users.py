@@ -19,6 +19,8 @@ from zoo import Zoo
 MOST_IN_CLASSES = 100_000_000
 """Most accounts that classes are drawn for, one by one."""
 
+MOST_PRIORITY = 2**15 - 1  # classes are a column of 16 bits
+
 
 @dataclass(frozen=True)
 class UserClass:
@@ -43,8 +45,8 @@ class UserClass:
             raise ValueError(f"weight must be above 0 and finite, not {self.weight}")
         if any(account < 0 for account in self.accounts):
             raise ValueError(f"accounts must be at least 0, not {list(self.accounts)}")
-        if self.priority < 0:
-            raise ValueError(f"priority must be at least 0, not {self.priority}")
+        if not 0 <= self.priority <= MOST_PRIORITY:
+            raise ValueError(f"priority must be at least 0 and at most {MOST_PRIORITY:,}, not {self.priority}")
 
 
 @dataclass(frozen=True)
