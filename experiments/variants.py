@@ -13,6 +13,7 @@ from experiments.scenario import ZooChoice
 from zoo import LatencyProfile, Profiled, Zoo, read_profiles, write_zoo
 from zoo.builtin import NAMES
 from zoo.profilers import zoo_of
+from zoo.units import scaled
 
 BATCHES = (1, 8, 32)
 HEADER = ["model", "device", "accuracy", "memory (MiB)", *(f"batch {size} (ms)" for size in BATCHES), "front"]
@@ -131,7 +132,7 @@ def _seconds(latency: LatencyProfile, size: int) -> float | None:
 
 def _row(entry: Entry) -> list[str]:
     memory, accuracy = entry["memory_bytes"], entry["accuracy"]
-    times = [None if seconds is None else seconds * 1e3 for seconds in entry["latency_s"].values()]
+    times = [None if seconds is None else scaled(seconds, -3) for seconds in entry["latency_s"].values()]
     return [
         str(entry["model"]),
         str(entry["device"]),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.streams import stream
+from zoo.units import scaled
 
 BITS = 8
 MOST_ACCOUNTS = 100_000_000
@@ -107,7 +108,7 @@ class Topology:
         self._down: dict[frozenset[str], set[str]] = {}
         self._graph = nx.Graph()
         for link in network.links:
-            self._graph.add_edge(*link.between, latency_s=link.latency_s, s_per_byte=BITS / (link.mbit_per_s * 1e6))
+            self._graph.add_edge(*link.between, latency_s=link.latency_s, s_per_byte=BITS / scaled(link.mbit_per_s, -6))
         self._regions = list(network.regions)
         self._frontends = [f"frontend-{number}" for number in range(frontends)]
         self._workers = [name if name in self._graph else name.rpartition("-")[0] for name in workers]

@@ -24,6 +24,15 @@ def scaled(value: str | float | Decimal, digits: int) -> float:
     return float(moved(value, digits))
 
 
+def less(value: float, other: float) -> float:
+    """Return the float nearest to the difference of two decimal numbers.
+
+    >>> 0.3 - 0.1, less(0.3, 0.1)
+    (0.19999999999999998, 0.2)
+    """
+    return float(Decimal(repr(value)) - Decimal(repr(other)))
+
+
 def moved(value: str | float | Decimal, digits: int) -> Decimal:
     """Return a decimal number with its point moved to the left, to the last digit; see ``scaled``."""
     number = Decimal(str(value))

@@ -14,6 +14,7 @@ from workloads.traces.columns import MOST_A_SECOND, Names, RowError, header_of, 
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.records import MAX_CELLS, Counts, Events, TraceFormat, events
 from workloads.traces.table import Table
+from zoo.units import less
 
 LLM_HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 LMM_HEADER = ("TIMESTAMP", "NumImages", "ContextTokens", "GeneratedTokens")
@@ -110,7 +111,7 @@ class AzureFunctions2021(TraceFormat):
         for row, cells in rows(source, self.HEADER):
             try:
                 end_s, duration_s = number(cells, 2, "end_timestamp"), number(cells, 3, "duration", least=0)
-                found.append((end_s - duration_s, apps.number(cells[0])))
+                found.append((less(end_s, duration_s), apps.number(cells[0])))
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
         return events(found.in_order(), ("account",), source)

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 Row = tuple[Any, ...]
 
+MOST_DECIMALS = 15
+LARGEST_WHOLE = 2**53
+"""The number from which on floats leave whole numbers out."""
+
 
 class Table:
     """Hold rows of numbers by column; the first of each is the time.
@@ -59,7 +63,9 @@ class Table:
         times = self._columns[0]
         if isinstance(times, array):
             held = np.frombuffer(times, dtype=times.typecode)
-            return np.asarray((held - held[0]).astype(np.float64))
+            return less_first(held) if held.dtype.kind == "f" else np.asarray((held - held[0]).astype(np.float64))
+        if all(isinstance(time, float) or (isinstance(time, int) and abs(time) < LARGEST_WHOLE) for time in times):
+            return less_first(np.array(times, dtype=np.float64))
         return np.array([float(time - times[0]) for time in times])
 
     def in_order(self) -> Table:
@@ -74,6 +80,25 @@ class Table:
         found = Table()
         found._columns = [_taken(column, order) for column in self._columns]
         return found
+
+
+def less_first(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return times less the first, each the float nearest to the difference of the decimals that were written.
+
+    The difference of two floats is that of what they were rounded to: 0.3 s after 0.1 s would not be 0.2 s. Where all
+    times are whole numbers of some power of ten, as decimals of up to 15 digits are, they are counted in those.
+
+    >>> less_first(np.array([0.1, 0.3])).tolist(), 0.3 - 0.1
+    ([0.0, 0.2], 0.19999999999999998)
+    """
+    for digits in range(MOST_DECIMALS + 1):
+        unit = 10.0**digits
+        whole = np.rint(times * unit)
+        if np.abs(whole).max(initial=0.0) >= LARGEST_WHOLE:
+            break
+        if (whole / unit == times).all():
+            return np.asarray((whole - whole[0]) / unit)
+    return np.asarray(times - times[0])
 
 
 def _empty(value: object) -> array[Any] | list[Any]:
