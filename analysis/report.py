@@ -30,6 +30,9 @@ th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; }
 """
 
+GENERATOR = '<meta name="generator" content="SiegeLab">'
+"""Stands near the beginning of every page, so that a page can be replaced and a user's own file is not."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -62,7 +65,7 @@ def page(title: str, note: str, tables: Sequence[Table], figures: Sequence[go.Fi
     body += [f"<h2>{_shown_text(end[0])}</h2>", f"<pre>{_shown_lines(end[1])}</pre>"]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{_shown_text(title)}</title><style>{STYLE}</style>'
         f"<script>{get_plotlyjs()}</script></head>\n<body>{''.join(body)}</body></html>\n"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from analysis.report import Table
 from experiments.reporting import study_tables
-from experiments.sweeping import StudyFolder
+from experiments.study import StudyFolder
 
 PAGES = Path(__file__).parent / "results"
 PLACE = re.compile(r"(<!-- (study|output): ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

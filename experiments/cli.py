@@ -60,9 +60,10 @@ def run_command(
     scenario: ScenarioName,
     overrides: Overrides = None,
     seed: Annotated[int | None, typer.Option(help="Override the seed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Results folder; results/NAME-SEED by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Results folder; results/NAME-SEED-HASH by default.")] = None,
     plugins: Plugins = None,
     *,
+    force: Annotated[bool, typer.Option("--force", help="Replace the results of another scenario in --out.")] = False,
     capacity: Annotated[
         bool, typer.Option("--find-capacity", help="Find the highest rate that meets --target, and write nothing.")
     ] = False,
@@ -70,13 +71,19 @@ def run_command(
     replications: Annotated[int, typer.Option(min=1, help="Runs at each rate for --find-capacity.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Run a scenario once, print its summary and write its results folder; or find its capacity."""
+    """Run a scenario once, print its summary and write its results folder; or find its capacity.
+
+    The same scenario and seed have the same folder; `report latest` shows the newest. Only files that SiegeLab wrote
+    are replaced, and a folder that holds anything else is refused.
+    """
     from analysis.report import run_tables
+    from experiments.folders import check_not_given, check_place, replaced
+    from experiments.identity import given_files, identity
     from experiments.loading import open_source, parse_override
     from experiments.loads import resolved
     from experiments.plugins import load_plugins
     from experiments.reporting import run_report
-    from experiments.results import Folder, check_place, write_run, write_whole
+    from experiments.results import RESULTS, Fresh, default_folder, told, write_run
     from experiments.running import run
     from experiments.scenario import Scenario
 
@@ -87,20 +94,20 @@ def run_command(
             values["seed"] = seed
         source = open_source(scenario, "scenarios", values)
         locate(source.error)
-        ready = resolved(source.decode(Scenario))
+        asked = source.decode(Scenario)
         if capacity:
-            _find_capacity(ready, target, replications, plugins or [], as_json=as_json)
+            _find_capacity(resolved(asked), target, replications, plugins or [], as_json=as_json)
             return
-        folder = out or Path("results") / f"{ready.name}-{ready.seed}"
-        check_place(folder)
-        with progress(f"{ready.name}, seed {ready.seed}") as bar:
-            result = run(ready, bar)
-
-        def write(draft: Path) -> None:
+        check_place(out, RESULTS)
+        ready = resolved(asked)
+        folder = out or default_folder(ready)
+        check_not_given(folder, [Path(source.name), *given_files(ready), *map(Path, plugins or [])])
+        with replaced(folder, identity(ready), force=force) as draft:
+            with progress(f"{ready.name}, seed {ready.seed}") as bar:
+                result = run(ready, bar)
             write_run(result, draft)
-            (draft / "report.html").write_text(run_report(Folder(draft)), encoding="utf-8")
-
-        write_whole(folder, write)
+            with told(folder):
+                (draft / "report.html").write_text(run_report(Fresh(result)), encoding="utf-8")
     summary = result.summary.to_dict()
     print_tables(run_tables(summary), summary if as_json else None)
     say(f"report: {folder / 'report.html'}", as_json)
@@ -127,83 +134,97 @@ def sweep_command(
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     plugins: Plugins = None,
     *,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Run every point again, also those that are there.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run every point of the study again, also finished ones.")
+    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove points there that the study does not name.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take the folder of another study; its points stay.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run every point of a study, print its table and write its report. A sweep that was stopped goes on."""
-    import shutil
+    """Run every point of a study, print its table and write its report. A sweep that was stopped goes on.
 
+    Finished points are never removed, except by `--prune`; the table shows those of the study.
+    """
+    from experiments.folders import check_not_given
+    from experiments.identity import given_files
+    from experiments.outputs import write_output
     from experiments.plugins import load_plugins
     from experiments.processes import worker_processes
     from experiments.reporting import load_table, study_report, study_tables
-    from experiments.results import check_place
-    from experiments.sweeping import load_study, sweep
+    from experiments.study import load_study
+    from experiments.study import prune as prune_points
+    from experiments.sweeping import plan
 
     with one_line_errors("the finished points are kept"):
         load_plugins(plugins or [])
-        plan = load_study(study)
-        folder = out or Path("results") / f"study-{plan.name}"
-        check_place(folder)
-        if fresh and folder.exists():
-            shutil.rmtree(folder)
-        with progress(f"study {plan.name}") as bar, worker_processes(jobs, plugins or []) as executor:
-            done = sweep(plan, folder, executor, bar)
+        wanted = load_study(study)
+        folder = out or Path("results") / f"study-{wanted.name}"
+        planned = plan(wanted, folder)
+        given = [file for job in planned.jobs for file in given_files(job.scenario)]
+        check_not_given(folder, {Path(study), Path(wanted.scenario), *given, *map(Path, plugins or [])})
+        with progress(f"study {wanted.name}") as bar, worker_processes(jobs, plugins or []) as executor:
+            done = planned.sweep(executor, bar, fresh=fresh, force=force)
         report = folder / "report.html"
-        report.write_text(study_report(done), encoding="utf-8")
-        tables = study_tables(plan, done)
-    loads = load_table(plan, done)
+        write_output(report, study_report(done))
+        tables = study_tables(wanted, done)
+        pruned = prune_points(folder) if prune else 0
+    loads = load_table(wanted, done)
     rows = [
         dict(zip(tables[0].header, row, strict=True)) | dict(zip(loads.header, load, strict=True))
         for row, load in zip(tables[0].rows, loads.rows, strict=True)
     ]
     print_tables(tables, rows if as_json else None)
+    if prune:
+        say(f"pruned: {pruned} that the study does not name", as_json)
     say(f"report: {report}", as_json)
 
 
 @app.command("plot")
 def plot_command(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders of runs or studies.")],
+    folders: Annotated[
+        list[str], typer.Argument(metavar="DIR...", help="Results folders of runs or studies, or latest.")
+    ],
     figure: Annotated[
         str, typer.Option(help="latency, timeline or zoo of a run; tradeoff, curves or frontier of a study.")
     ],
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: html, svg, pdf, png.")] = "html",
     out: Annotated[Path | None, typer.Option(help="Where to; each results folder itself by default.")] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace figures that are there in --out.")] = False,
 ) -> None:
-    """Draw a figure of results folders."""
-    from experiments.reporting import FORMATS, figure_of, write_figure
-    from experiments.results import ResultsError
+    """Draw a figure of results folders. HTML pages of SiegeLab are replaced; other files only with --force."""
+    from experiments.reporting import FORMATS, draw
+    from experiments.results import ResultsError, found_folder
 
     with one_line_errors():
         wanted = [name.strip() for name in formats.split(",")]
         unknown = [name for name in wanted if name not in FORMATS]
         if unknown:
             raise ResultsError(f"--format: found {unknown[0]!r}; allowed: {', '.join(FORMATS)}")
-        for folder in folders:
-            drawn = figure_of(folder, figure)
-            for name in wanted:
-                path = (out or folder) / (
-                    f"{figure}.{name}" if len(folders) == 1 or not out else f"{folder.name}-{figure}.{name}"
-                )
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_figure(drawn, path)
-                say(str(path), as_json=False)
+        paths = draw([found_folder(name) for name in folders], figure, list(dict.fromkeys(wanted)), out, force=force)
+    for path in paths:
+        say(str(path), as_json=False)
 
 
 @app.command("report")
 def report_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results folder of a run or a study.")],
-    out: Annotated[Path | None, typer.Option(help="HTML file; DIR/report.html by default.")] = None,
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="Results folder of a run or a study, or latest for the newest.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file; DIR/report.html by default. Replaced if SiegeLab wrote it.")
+    ] = None,
 ) -> None:
     """Write the report of a results folder as one self-contained HTML page."""
-    from experiments.reporting import run_report, study_report
-    from experiments.results import Folder
-    from experiments.sweeping import StudyFolder
+    from experiments.outputs import check_output, write_output
+    from experiments.reporting import report_of
+    from experiments.results import data_files, found_folder
 
     with one_line_errors():
-        is_study = (folder / "study.toml").is_file()
-        text = study_report(StudyFolder(folder)) if is_study else run_report(Folder(folder))
-        path = out or folder / "report.html"
-        path.write_text(text, encoding="utf-8")
+        place = found_folder(folder)
+        path = out or place / "report.html"
+        check_output(path, data_files(place))
+        write_output(path, report_of(place), data_files(place))
     say(str(path), as_json=False)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -26,7 +29,10 @@ def trace_command(
     keep: Annotated[float, typer.Option(help="Share of the requests that is kept, by chance.")] = 1.0,
     limit: Annotated[int | None, typer.Option(help="Most requests, the first ones.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write what the simulation would see: .parquet or .csv.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Interactive page; results/trace-NAME.html by default.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Interactive page; results/trace-NAME.html by default. Replaced if SiegeLab wrote it."),
+    ] = None,
     on_error: Annotated[
         str, typer.Option(help="stop at the first bad row, skip bad rows, or sort rows out of order.")
     ] = "stop",
@@ -40,15 +46,19 @@ def trace_command(
     spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
     seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
     *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file in --out, or a page of another's.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the statistics of a trace and write its page; --out writes what the simulation would see."""
     from experiments import tracing
+    from experiments.names import stem_of
+    from experiments.outputs import output
+    from experiments.places import told
     from experiments.results import ResultsError
     from workloads.traces import Spread
     from workloads.traces.parquet import Groups
 
-    with one_line_errors():
+    with one_line_errors(), ExitStack() as outputs:
         for name, value, allowed in (
             ("on-error", on_error, ("stop", "skip", "sort")),
             ("spread", spread, get_args(Spread)),
@@ -68,15 +78,19 @@ def trace_command(
                 raise ResultsError(f"--{name}: found {number:g}; expected {expected}")
         how, (start_s, stop_s) = cast("Spread", spread), _window(window)
         limits = {"max_bytes": int(max_gib * 2**30), "max_rows": max_rows}
+        place = page or Path("results") / f"trace-{stem_of(file)}.html"
+        tracing.check_outputs(out, place)
+        page_draft = outputs.enter_context(output(place, [file], force=force))
+        out_draft = outputs.enter_context(output(out, [file], force=force)) if out else None
         view = tracing.open_trace(file, kind, on_error, _columns(column or []), cast("Groups", groups), **limits)
         view = view.window(start_s, stop_s).scaled(rate_scale).thinned(keep)
         view = view if limit is None else view.first(limit)
         found = tracing.look(view, seed, how)
-        place = page or Path("results") / f"trace-{file.name.partition('.')[0]}.html"
-        if out is not None:
-            tracing.write_requests(view.requests(seed, how), out)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(tracing.trace_page(found), encoding="utf-8")
+        if out and out_draft:
+            with told(out):
+                tracing.write_requests(view.requests(seed, how), out_draft)
+        with told(place):
+            page_draft.write_text(tracing.trace_page(found), encoding="utf-8")
     print_tables(tracing.statistics_table(found), tracing.statistics_json(found) if as_json else None)
     say(f"page: {place}", as_json)
 
@@ -89,27 +103,32 @@ def validate_command(
         float, typer.Option(min=0.001, help="How much of the ordinary number of queries is simulated.")
     ] = 1.0,
     only: Annotated[str | None, typer.Option(help="Only the systems whose name holds this text.")] = None,
-    out: Annotated[Path, typer.Option(help="Page with the table and a figure.")] = Path("results/validate.html"),
+    out: Annotated[Path, typer.Option(help="Page with the table and a figure. Replaced if SiegeLab wrote it.")] = Path(
+        "results/validate.html"
+    ),
     *,
     as_json: AsJson = False,
 ) -> None:
     """Compare simulated queues with theory; exit code 1 if a row is wrong. Takes some minutes."""
     from experiments.budget import check_replications
+    from experiments.outputs import output
+    from experiments.places import told
     from experiments.processes import worker_processes
     from experiments.results import ResultsError
     from experiments.systems import rows
     from experiments.validating import validate, validation_json, validation_page, validation_table
 
-    with one_line_errors():
+    with one_line_errors(), ExitStack() as outputs:
         check_replications(replications, scale * STEPS_OF_A_VALIDATION)
+        page_draft = outputs.enter_context(output(out))
         every = rows(scale)
         chosen = [row for row in every if only is None or only in row.system]
         if not chosen:
             raise ResultsError(f"--only: found {only!r}; allowed: {', '.join(sorted({row.system for row in every}))}")
         with progress("validate") as bar, worker_processes(jobs) as executor:
             found = validate(chosen, replications, executor, bar)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(validation_page(found), encoding="utf-8")
+        with told(out):
+            page_draft.write_text(validation_page(found), encoding="utf-8")
     print_tables([validation_table(found)], validation_json(found) if as_json else None)
     say(found.conclusion, as_json)
     say(f"page: {out}", as_json)
@@ -163,19 +182,22 @@ def init_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; must not exist yet.")],
     scenario: Annotated[str, typer.Option("--from", help="Built-in scenario to start from.")] = "quickstart",
 ) -> None:
-    """Write a commented scenario file to start from."""
+    """Write a commented scenario file to start from; the file's name is the scenario's."""
     from experiments.loading import builtin
+    from experiments.names import ALLOWED, is_name
+    from experiments.outputs import write_output
     from experiments.results import ResultsError
 
     with one_line_errors():
         known = builtin("scenarios")
         if scenario not in known:
             raise ResultsError(f"--from: found {scenario!r}; allowed: {', '.join(sorted(known))}")
-        try:
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(known[scenario].read_text(encoding="utf-8"))
-        except OSError as problem:
-            raise ResultsError(f"{file}: cannot be written ({problem.strerror}); choose a new path") from None
+        if file.suffix != ".toml" or not is_name(file.stem):
+            raise ResultsError(f"{str(file)!a}: found no NAME.toml; allowed in a name: {ALLOWED}")
+        if os.path.lexists(file):
+            raise ResultsError(f"{file}: cannot be written (File exists); choose a new path")
+        text = known[scenario].read_text(encoding="utf-8")
+        write_output(file, re.sub('^name = ".*"$', f'name = "{file.stem}"', text, count=1, flags=re.MULTILINE))
     say(str(file), as_json=False)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from analysis.contrasts import contrasts, identical, shared_by_seeds
 from analysis.escaping import escaped
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
 from analysis.policy_figures import curves, frontier
-from analysis.report import CAPACITY, Table, asked, notes_tables, page, run_tables
+from analysis.report import CAPACITY, GENERATOR, Table, asked, notes_tables, page, run_tables
 from analysis.study import CASE, COLUMNS, Cell, columns
-from experiments.results import Folder, ResultsError
-from experiments.sweeping import Study, StudyFolder
+from experiments.outputs import output
+from experiments.places import ResultsError, told
+from experiments.results import Folder, Fresh, kind_of, read_listed
+from experiments.study import Study, StudyFolder
 
-RUN_FIGURES: dict[str, Callable[[Folder], go.Figure]] = {
+RUN_FIGURES: dict[str, Callable[[Folder | Fresh], go.Figure]] = {
     "latency": lambda run: latency_distribution(run.requests, run.summary),
     "timeline": lambda run: timeline(run.requests, run.attacks, run.summary),
     "zoo": lambda run: zoo_front(run.summary, run.requests, run.attacks),
@@ -40,12 +43,35 @@ def figure_of(folder: Path, name: str) -> go.Figure:
     Raises:
         ResultsError: if the folder has no such figure.
     """
-    is_study = (folder / "study.toml").is_file()
-    known: dict[str, Any] = {**STUDY_FIGURES} if is_study else {**RUN_FIGURES}
+    kind = kind_of(folder)
+    known: dict[str, Any] = {**STUDY_FIGURES} if kind == "study" else {**RUN_FIGURES}
     if name not in known:
-        kind = "study" if is_study else "run"
         raise ResultsError(f"{folder}: a {kind} has no figure {name!r}; allowed: {', '.join(known)}")
-    return known[name](StudyFolder(folder) if is_study else Folder(folder))
+    with of_this_version(folder):
+        return known[name](StudyFolder(folder) if kind == "study" else Folder(folder))
+
+
+def report_of(folder: Path) -> str:
+    """Return the report of a results folder of a run or of a study.
+
+    Raises:
+        ResultsError: if it cannot be read.
+    """
+    with of_this_version(folder):
+        return study_report(StudyFolder(folder)) if kind_of(folder) == "study" else run_report(Folder(folder))
+
+
+@contextmanager
+def of_this_version(folder: Path) -> Iterator[None]:
+    """Turn a number that whole files do not have, since another version wrote them, into one line.
+
+    Raises:
+        ResultsError: naming the folder and what is missing.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as problem:
+        raise ResultsError(f"{folder}: is of another version ({problem!r}); run it again") from None
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
@@ -56,16 +82,50 @@ def write_figure(figure: go.Figure, path: Path) -> None:
     """
     figure = escaped(figure)
     if path.suffix == ".html":
-        figure.write_html(path, include_plotlyjs=True)
+        with told(path):
+            text = figure.to_html(include_plotlyjs=True)
+            path.write_text(text.replace("<head>", f"<head>{GENERATOR}", 1), encoding="utf-8")
         return
     try:
         figure.write_image(path, scale=2)
-    except (RuntimeError, ValueError, ImportError) as problem:
+    except (OSError, RuntimeError, ValueError, ImportError) as problem:
         hint = "install siegelab[figures] and Chrome or Chromium, or use --format html"
         raise ResultsError(f"{path}: cannot be exported ({str(problem).strip().splitlines()[0]}); {hint}") from None
 
 
-def run_report(run: Folder) -> str:
+def draw(folders: Sequence[Path], figure: str, formats: Sequence[str], out: Path | None, *, force: bool) -> list[Path]:
+    """Write a figure of results folders, all files or none.
+
+    Args:
+        folders: of runs or studies.
+        figure: its name.
+        formats: of ``FORMATS``.
+        out: where to; each results folder itself if None.
+        force: replace files that SiegeLab may not have written.
+
+    Returns:
+        The files.
+
+    Raises:
+        ResultsError: if a folder has no such figure, or a file cannot be written.
+    """
+    named = out and len(folders) > 1
+    paths = {
+        (out or folder) / f"{f'{folder.resolve().name}-' if named else ''}{figure}.{name}": (folder, name)
+        for folder in folders
+        for name in formats
+    }
+    if len(paths) < len(folders) * len(formats):
+        raise ResultsError(f"{out}: two figures would have the same name; give each folder once, and names that differ")
+    figures = {folder: figure_of(folder, figure) for folder in folders}
+    with ExitStack() as stack:
+        drafts = {path: stack.enter_context(output(path, force=force)) for path in paths}
+        for path, (folder, _) in sorted(paths.items(), key=lambda item: item[1][1] == "html"):
+            write_figure(figures[folder], drafts[path])
+    return list(paths)
+
+
+def run_report(run: Folder | Fresh) -> str:
     """Return the report of a run as one HTML page."""
     summary = run.summary
     figures = [figure(run) for figure in RUN_FIGURES.values()]
@@ -84,7 +144,7 @@ def study_report(folder: StudyFolder) -> str:
             figures.append(figure)
     seeds = ", ".join(map(str, study.seeds))
     note = f"{len(folder.points)} runs of scenario {study.scenario}; {study.axis} varied, seeds {seeds}."
-    text = (folder.path / "study.toml").read_text(encoding="utf-8") + "\n" + folder.scenario
+    text = read_listed(folder.path, "study.toml").decode("utf-8") + "\n" + folder.scenario
     return page(
         f"SiegeLab study: {study.name}",
         note,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -14,17 +14,36 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import tomli_w
 
-from experiments.decode import encode
+from experiments.folders import MARKER, Kind, Marker, digest, read_marker, replaced, settle
+from experiments.identity import identity, scenario_toml
+from experiments.places import DRAFT, ResultsError, told
 from experiments.running import Result
 from experiments.scenario import Scenario
+from zoo.files import FileProblem, open_regular
+
+__all__ = [
+    "RESULTS",
+    "ResultsError",
+    "Folder",
+    "Fresh",
+    "data_files",
+    "default_folder",
+    "kind_of",
+    "found_folder",
+    "is_whole",
+    "read_listed",
+    "save",
+    "scenario_toml",
+    "told",
+    "write_run",
+]
 
 PACKAGES = ("siegelab", "simpy", "numpy", "pandas", "pyarrow", "torch", "scikit-learn", "plotly")
-
-
-class ResultsError(ValueError):
-    """Say in one line why a folder cannot be written or read as results."""
+RESULTS = Path("results")
+LATEST = "latest"
+MAX_BYTES = 2**40
+"""Of a file of results: a bound for what is no file of ours, such as a device."""
 
 
 @dataclass(frozen=True)
@@ -33,101 +52,192 @@ class Folder:
 
     Attributes:
         path: the folder.
+
+    Raises:
+        ResultsError: in one line, here and wherever a file is read that is not as it was written.
     """
 
     path: Path
 
     def __post_init__(self) -> None:
-        if not (self.path / "summary.json").is_file():
-            raise ResultsError(f"{self.path}: no summary.json here; expected the results folder of a run")
+        kind = kind_of(self.path)
+        if kind != "run":
+            raise ResultsError(f"{self.path}: holds the results of a {kind}; expected those of a run")
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The numbers of the run."""
-        return json.loads((self.path / "summary.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return json.loads(self._read("summary.json"))  # type: ignore[no-any-return]
 
     @cached_property
     def requests(self) -> pd.DataFrame:
         """One row a query."""
-        return pd.read_parquet(self.path / "requests.parquet")
+        return pd.read_parquet(io.BytesIO(self._read("requests.parquet")))
 
     @cached_property
     def attacks(self) -> pd.DataFrame:
         """One row a query of an adversary."""
-        return pd.read_parquet(self.path / "attacks.parquet")
+        return pd.read_parquet(io.BytesIO(self._read("attacks.parquet")))
 
     @cached_property
     def scenario(self) -> str:
         """The resolved scenario as TOML text."""
-        return (self.path / "scenario.toml").read_text(encoding="utf-8")
+        return self._read("scenario.toml").decode("utf-8")
+
+    def _read(self, name: str) -> bytes:
+        return read_listed(self.path, name)
 
 
-def save(result: Result, folder: Path) -> None:
-    """Write the results folder of a run, without its report.
+@dataclass(frozen=True)
+class Fresh:
+    """Show a result as a folder would hold it, before it is one.
 
-    The folder appears complete or not at all: it is written under a temporary name beside its place and renamed.
+    Attributes:
+        result: of the run.
+    """
+
+    result: Result
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of the run."""
+        return self.result.summary.to_dict()
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """One row a query."""
+        return self.result.requests
+
+    @cached_property
+    def attacks(self) -> pd.DataFrame:
+        """One row a query of an adversary."""
+        return self.result.attacks
+
+    @cached_property
+    def scenario(self) -> str:
+        """The resolved scenario as TOML text."""
+        return scenario_toml(self.result.scenario)
+
+
+def kind_of(folder: Path) -> Kind:
+    """Return what a folder holds the results of.
 
     Raises:
-        ResultsError: if something else is in its place.
+        ResultsError: if it is no results folder, or not of this version.
     """
-    write_whole(folder, lambda draft: write_run(result, draft))
+    with told(folder, "read"):
+        if not folder.is_dir():
+            raise ResultsError(f"{folder}: no such folder; expected the results folder of a run or a study")
+        marker = read_marker(folder)
+        if marker is None:
+            raise ResultsError(f"{folder}: no {MARKER} here; expected a results folder that this version has written")
+        settle(folder)
+    return marker.kind
+
+
+def read_listed(folder: Path, name: str) -> bytes:
+    """Return the bytes of a file that a marker lists, as they were written.
+
+    Raises:
+        ResultsError: if they are not.
+    """
+    marker = read_marker(folder)
+    assert marker is not None, "folders are checked before their files"
+    try:
+        with open_regular(folder / name, MAX_BYTES) as stream, told(folder / name, "read"):
+            data = stream.read()
+    except FileProblem as problem:
+        raise ResultsError(f"{problem}; run it again") from None
+    if hashlib.sha256(data).hexdigest() != marker.files.get(name):
+        raise ResultsError(f"{folder / name}: is damaged or was changed after it was written; run it again")
+    return data
+
+
+def is_whole(folder: Path, content: str) -> bool:
+    """Return whether a folder holds the results of a run with some identity, with every file as it was written."""
+    try:
+        marker = read_marker(folder)
+        if not marker or marker.draft or marker.content != content:
+            return False
+        return all(not hashed or digest(folder / name) == hashed for name, hashed in marker.files.items())
+    except (OSError, ResultsError):
+        return False
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Return the files of a results folder that hold results, and are no pages or figures of them."""
+    marker = read_marker(folder)
+    names = [name for name, hashed in marker.files.items() if hashed or name.endswith((".json", "/"))] if marker else []
+    return [folder / MARKER, *(folder / name for name in names if name != "report.html")]
+
+
+def default_folder(scenario: Scenario) -> Path:
+    """Return where the results of a scenario go: another folder for every other resolved scenario."""
+    return RESULTS / f"{scenario.name}-{scenario.seed}-{identity(scenario)[:8]}"
+
+
+def found_folder(name: str) -> Path:
+    """Return the results folder that a user names: a path, or ``latest`` for the newest one in ``results``.
+
+    Raises:
+        ResultsError: if there is none.
+    """
+    if name != LATEST or Path(name).exists():
+        return Path(name)
+    found = [(marker.written_s, path) for path, marker in _marked(RESULTS)]
+    if not found:
+        raise ResultsError(f"{LATEST}: no results folder in {RESULTS}; expected one, or the path of another")
+    return max(found)[1]
+
+
+def _marked(folder: Path) -> list[tuple[Path, Marker]]:
+    """Return the results folders in a folder, each with its marker; damaged ones are no candidates."""
+    marked = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with suppress(ResultsError):
+            marker = read_marker(path) if path.is_dir() and not path.name.startswith(DRAFT) else None
+            if marker:
+                marked.append((path, marker))
+    return marked
+
+
+def save(result: Result, folder: Path, *, force: bool = False) -> None:
+    """Write the results folder of a run, without its report.
+
+    The folder appears complete or not at all: it is written as a draft beside its place and renamed.
+
+    Args:
+        result: of the run.
+        folder: where to; results of the same scenario are replaced.
+        force: replace those of another scenario too.
+
+    Raises:
+        ResultsError: if something else is in its place, or it cannot be written.
+    """
+    with replaced(folder, identity(result.scenario), force=force) as draft:
+        write_run(result, draft)
 
 
 def write_run(result: Result, folder: Path) -> None:
-    """Write the files of a run into an existing folder."""
-    (folder / "scenario.toml").write_text(scenario_toml(result.scenario), encoding="utf-8")
-    _write_json(folder / "summary.json", result.summary.to_dict())
-    result.requests.to_parquet(folder / "requests.parquet", compression="zstd", index=False, write_page_checksum=True)
-    result.attacks.to_parquet(folder / "attacks.parquet", compression="zstd", index=False, write_page_checksum=True)
+    """Write the files of a run into an existing folder.
+
+    Raises:
+        ResultsError: if they cannot be written.
+    """
     facts = {
         "seed": result.scenario.seed,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
         "timings_s": result.timings_s,
     }
-    _write_json(folder / "run.json", facts)
-
-
-def scenario_toml(scenario: Scenario) -> str:
-    """Return a scenario, resolved and complete, as the TOML text that reproduces it."""
-    return tomli_w.dumps(encode(scenario))
-
-
-def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary folder, and put it in place of ``folder`` when it is done.
-
-    An earlier results folder there is replaced; anything else is left alone.
-
-    Raises:
-        ResultsError: if the place is taken by something that is not a results folder.
-    """
-    check_place(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        write(draft)
-        draft.chmod(0o755)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            folder.replace(old / folder.name)
-            draft.replace(folder)
-            shutil.rmtree(old)
-        else:
-            draft.replace(folder)
-    finally:
-        if draft.exists():
-            shutil.rmtree(draft)
-
-
-def check_place(folder: Path) -> None:
-    """Refuse a place where something other than results lies.
-
-    Raises:
-        ResultsError: naming the place.
-    """
-    ours = any((folder / name).is_file() for name in ("summary.json", "study.toml"))
-    if folder.exists() and not ours and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ResultsError(f"{folder}: exists and is no results folder; choose another with --out")
+    with told(folder):
+        (folder / "scenario.toml").write_text(scenario_toml(result.scenario), encoding="utf-8")
+        _write_json(folder / "summary.json", result.summary.to_dict())
+        result.requests.to_parquet(
+            folder / "requests.parquet", compression="zstd", index=False, write_page_checksum=True
+        )
+        result.attacks.to_parquet(folder / "attacks.parquet", compression="zstd", index=False, write_page_checksum=True)
+        _write_json(folder / "run.json", facts)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

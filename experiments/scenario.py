@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adversaries import Adversary, CloneRecipe
+from experiments.names import check_names
 from policies import AdmitAll, BySpec, DropNever, Fifo, Given, Greedy, JoinShortestQueue, RandomFeasible
 from sim import (
     Admission,
@@ -150,6 +151,10 @@ class Scenario:
     clone: CloneRecipe = field(default_factory=CloneRecipe)
 
     def __post_init__(self) -> None:
+        check_names("name", [self.name])
+        for field_name in ("cluster", "fault", "defense", "adversary"):
+            check_names(field_name, getattr(self, field_name))
+        check_names("workload.users.classes", self.workload.users.classes)
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
         if not self.cluster:

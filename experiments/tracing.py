@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,19 +156,25 @@ def trace_page(look: Look) -> str:
     return page(f"Trace: {trace.path.name}", note, statistics_table(look), figures, ("View", view))
 
 
-def write_requests(requests: Events, path: Path) -> None:
-    """Write what a simulation would see as Parquet or CSV, by the path's suffix.
+def check_outputs(out: Path | None, page: Path) -> None:
+    """Check where the requests and the page of a trace are to go.
 
     Raises:
-        ResultsError: for another suffix.
+        ResultsError: for a suffix that names no format, or one place for both.
     """
+    if out and out.suffix not in (".parquet", ".csv"):
+        raise ResultsError(f"--out {out}: found suffix {out.suffix!r}; allowed: .parquet, .csv")
+    if out and os.path.realpath(out) == os.path.realpath(page):
+        raise ResultsError(f"--page {page}: is the place of --out; choose another")
+
+
+def write_requests(requests: Events, path: Path) -> None:
+    """Write what a simulation would see as Parquet or CSV, by the path's suffix."""
     table = pd.DataFrame({"sent_s": requests.times_s, **requests.columns})
     if path.suffix == ".parquet":
         table.to_parquet(path, compression="zstd", index=False, write_page_checksum=True)
-    elif path.suffix == ".csv":
-        table.to_csv(path, index=False)
     else:
-        raise ResultsError(f"--out {path}: found suffix {path.suffix!r}; allowed: .parquet, .csv")
+        table.to_csv(path, index=False)
 
 
 _WORDS = {

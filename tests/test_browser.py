@@ -11,7 +11,8 @@ import pytest
 from experiments import load, run
 from experiments.reporting import run_report, study_report
 from experiments.results import Folder, save
-from experiments.sweeping import Study, sweep
+from experiments.study import Study
+from experiments.sweeping import sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [

@@ -1,11 +1,11 @@
 """The command line end to end in a temporary folder."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from experiments.cli import app
 from experiments.console import progress
 from experiments.decode import decode, encode
 from experiments.reporting import study_report, study_tables
-from experiments.results import ResultsError, check_place, write_whole
-from experiments.sweeping import Study, StudyFolder, load_study, sweep
+from experiments.study import Study, StudyFolder, load_study
+from experiments.sweeping import sweep
 
 SMALL = """
 name = "small"
@@ -64,9 +64,18 @@ def test_run_writes_the_results_folder_and_prints_the_tables(folder):
     done = call("run", "small.toml", "--seed", 7, "--set", "defense.noise.scale=0.1")
     assert done.exit_code == 0, done.output
     assert "benign" in done.output
-    assert "report: results/small-7/report.html" in done.output
-    out = folder / "results" / "small-7"
-    expected = {"scenario.toml", "summary.json", "requests.parquet", "attacks.parquet", "report.html", "run.json"}
+    (out,) = (folder / "results").iterdir()
+    assert re.fullmatch("small-7-[0-9a-f]{8}", out.name)
+    assert f"report: results/{out.name}/report.html" in done.output
+    expected = {
+        ".siegelab.json",
+        "scenario.toml",
+        "summary.json",
+        "requests.parquet",
+        "attacks.parquet",
+        "report.html",
+        "run.json",
+    }
     assert {path.name for path in out.iterdir()} == expected
     assert "scale = 0.1" in (out / "scenario.toml").read_text()
     requests = pd.read_parquet(out / "requests.parquet")
@@ -75,8 +84,9 @@ def test_run_writes_the_results_folder_and_prints_the_tables(folder):
     assert {"versions", "seed", "timings_s"} <= set(json.loads((out / "run.json").read_text()))
     again = call("run", "small.toml", "--seed", 7)
     assert again.exit_code == 0
-    assert "scale = 0.05" in (out / "scenario.toml").read_text()
-    assert [path.name for path in (folder / "results").iterdir()] == ["small-7"]
+    assert "scale = 0.1" in (out / "scenario.toml").read_text()
+    (other,) = set((folder / "results").iterdir()) - {out}
+    assert "scale = 0.05" in (other / "scenario.toml").read_text()
 
 
 def test_json_goes_to_standard_output_alone(folder):
@@ -102,12 +112,12 @@ def test_json_goes_to_standard_output_alone(folder):
             "--set cluster.gpu.device: device 'tpu' serves no variant",
         ),
         (["run", "small.toml", "--set", "seed"], "--set seed: found no path=value"),
-        (["run", "small.toml", "--out", "."], ".: exists and is no results folder"),
+        (["run", "quickstart", "--out", "."], ".: holds bad.toml, which SiegeLab did not write"),
         (["sweep", "nothing"], "no such built-in file; allowed: a path ending in .toml, or accuracy-scaling"),
         (["sweep", "bad.toml"], "grid: grid must have at least one path"),
         (["sweep", "wrong.toml"], "study wrong: "),
-        (["plot", ".", "--figure", "latency"], "no summary.json here"),
-        (["report", "."], "no summary.json here"),
+        (["plot", ".", "--figure", "latency"], "no .siegelab.json here"),
+        (["report", "."], "no .siegelab.json here"),
         (["zoo", "none"], "no zoo table named 'none'; allowed: a path ending in .csv"),
         (["init", "small.toml"], "small.toml: cannot be written (File exists)"),
         (["init", "new.toml", "--from", "none"], "--from: found 'none'; allowed: accuracy-scaling"),
@@ -143,7 +153,6 @@ def test_a_sweep_runs_its_grid_and_goes_on_where_it_was(folder):
     assert len(study.kept_runs()) == 4
     lost = next(iter(points))
     lost.unlink()
-    (folder / "study" / "points" / "stale.json").write_text("{}")
     again = call("sweep", "tiny.toml", "--out", "study", "--json")
     rows = json.loads(again.stdout)
     assert [row["discipline"] for row in rows] == ["fifo", "edf"] * 2
@@ -369,9 +378,10 @@ main()
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert not (folder / "killed").exists()
-    (draft,) = folder.glob(".killed-*")
-    assert [path.name for path in draft.iterdir()] == ["scenario.toml"]
+    (draft,) = folder.glob(".siegelab-draft-*")
+    assert {path.name for path in draft.iterdir()} == {".siegelab.lock", "scenario.toml"}
     assert call("run", "small.toml", "--out", "killed").exit_code == 0
+    assert not list(folder.glob(".siegelab-draft-*"))
 
 
 @pytest.mark.parametrize(
@@ -396,29 +406,6 @@ def test_what_goes_wrong_in_a_point_of_a_sweep_is_said_in_one_line(folder):
     done = call("sweep", "tpu.toml", "--out", "study")
     assert done.exit_code == 2
     assert done.stderr == "cluster.gpu.device: device 'tpu' serves no variant of zoo psml-cifar10; it has gpu\n"
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    def fail(draft: Path) -> None:
-        (draft / "summary.json").write_text("{")
-        raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError, match="disk full"):
-        write_whole(tmp_path / "out", fail)
-    assert list(tmp_path.iterdir()) == []
-    write_whole(tmp_path / "out", lambda draft: (draft / "summary.json").write_text("{}"))
-    with pytest.raises(RuntimeError):
-        write_whole(tmp_path / "out", fail)
-    assert (tmp_path / "out" / "summary.json").read_text() == "{}"
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_only_results_are_replaced(tmp_path):
-    (tmp_path / "thesis").mkdir()
-    check_place(tmp_path / "thesis")
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    with pytest.raises(ResultsError, match="exists and is no results folder"):
-        check_place(tmp_path / "thesis")
 
 
 @pytest.mark.parametrize(
@@ -462,13 +449,6 @@ def test_the_built_in_study_is_over_the_quickstart():
     assert (study.scenario, study.axis, len(study.seeds)) == ("quickstart", "defense.spec_noise.scale", 3)
     assert len(list(study.settings())) == 4
     assert next(study.settings())["defense.spec_noise.scale"] == 0.0
-
-
-def test_a_folder_without_points_is_no_study(tmp_path):
-    (tmp_path / "study.toml").write_text('name = "s"\nscenario = "quickstart"\n[grid]\nseed = [1]\n')
-    (tmp_path / "points").mkdir()
-    with pytest.raises(ResultsError, match="no finished point"):
-        _ = StudyFolder(tmp_path).points
 
 
 def test_the_help_of_plot_names_every_figure():

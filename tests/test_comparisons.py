@@ -20,7 +20,7 @@ from experiments.cli import app
 from experiments.demand import capacity_per_s
 from experiments.reporting import study_report, study_tables
 from experiments.results import save
-from experiments.sweeping import Study
+from experiments.study import Study
 from zoo import load_table
 
 SHARES = ("goodput", "slo_violation_rate")

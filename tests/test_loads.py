@@ -14,7 +14,8 @@ from experiments.loading import ScenarioError
 from experiments.loads import resolved
 from experiments.results import scenario_toml
 from experiments.scenario import Scenario
-from experiments.sweeping import Study, sweep
+from experiments.study import Study
+from experiments.sweeping import sweep
 from workloads import Load
 from zoo import load_table
 

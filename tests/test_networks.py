@@ -239,7 +239,7 @@ def test_the_agreement_matrix_is_that_of_top_labels():
 
 
 def test_the_fashion_family_spreads_over_a_front(data_folder):
-    from zoo.families import cache_folder
+    from zoo.cache import cache_folder
 
     family = FAMILIES["fashion-mnist"]
     if len(list(cache_folder().glob("fashion-mnist-*.npz"))) < len(family.members):

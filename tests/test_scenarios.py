@@ -13,7 +13,7 @@ from experiments.decode import decode, encode
 from experiments.demand import capacity_per_s
 from experiments.lines import line_of, lines_of
 from experiments.loading import ScenarioError, builtin, parse_override
-from experiments.sweeping import load_study
+from experiments.study import load_study
 from policies import Edf, Greedy, LaplaceNoise, SizeOrTimeout
 from workloads import Gamma
 from zoo import load_table

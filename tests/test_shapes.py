@@ -123,7 +123,7 @@ def test_slackfit_has_the_greatest_effective_accuracy(selections):
 
 @pytest.mark.parametrize(("cv", "gain"), [(1.0, (-0.001, 0.01)), (4.0, (0.3, 1.0)), (8.0, (0.4, 1.0))])
 def test_pooling_pays_under_bursts_only(cv, gain):
-    from experiments.sweeping import load_study
+    from experiments.study import load_study
 
     dedicated = load_study("pooling").cases["dedicated"]["cluster"]
     short = {"workload__clients__of__cv": cv, "run__duration_s": 60.0}

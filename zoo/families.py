@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.answers import TRIGGERED, AnswerTable, DataSet
+from zoo.cache import cache_folder, cached, read
 from zoo.datasets import Split, load_split
 from zoo.latency import LatencyProfile, affine_law
 from zoo.table import MEBIBYTE
 from zoo.training import Adversarial, DivQat, Poisoned, Quantized, Standard, StaticAdversarial, Training
-from zoo.variants import Variant, Zoo
+from zoo.variants import Variant, Zoo, ZooError
 
 SEEDS = WEIGHT_SEED, SHUFFLE_SEED, DEFENSE_SEED = 1, 2, 3
 GPU_GROWTH, CPU_GROWTH = 0.8, 0.1
@@ -84,21 +85,17 @@ def family_zoo(family: Family, cache: Path | None = None, data: Path | None = No
         DataError: if the data set is missing.
     """
     items = with_triggered(load_split(family.split, data), family.trigger)
-    files = [
-        (cache or cache_folder()) / f"{family.name}-{m.name}-{_content_hash(family, m)}.npz" for m in family.members
+    folder = cache or cache_folder()
+    files = [folder / f"{family.name}-{m.name}-{_content_hash(family, m)}.npz" for m in family.members]
+    shape = len(items.labels), items.classes
+    arrays = [
+        cached(file, partial(_train, member, items), partial(_wrong, shape))
+        for member, file in zip(family.members, files, strict=True)
     ]
-    for member, file in zip(family.members, files, strict=True):
-        if not file.exists():
-            _write(file, _train(member, items))
-    networks = StoredNetworks(files, family, items.inputs.shape[1:], items.classes)
-    table = np.stack([networks.stored(row)["probabilities"] for row in range(len(files))])
+    networks = StoredNetworks(files, family, items.inputs.shape[1:], shape)
+    table = np.stack([held["probabilities"] for held in arrays])
     answers = AnswerTable(items, tuple(member.name for member in family.members), table, networks)
     return Zoo(family.name, tuple(_variants(family, answers)), answers)
-
-
-def cache_folder() -> Path:
-    """Return the folder that trained zoos are kept in."""
-    return Path(os.environ.get("SIEGELAB_CACHE", Path.home() / ".cache" / "siegelab"))
 
 
 def with_triggered(data: DataSet, trigger: Poisoned | None) -> DataSet:
@@ -123,18 +120,19 @@ class StoredNetworks:
     Args:
         files: one a member, as ``family_zoo`` writes them.
         family: whose members they are.
-        shape: of an item.
-        classes: how many.
+        item_shape: of an item.
+        shape: of the probabilities: items and classes.
     """
 
-    def __init__(self, files: Sequence[Path], family: Family, shape: tuple[int, ...], classes: int) -> None:
-        self._files, self._family, self._shape, self._classes = files, family, shape, classes
+    def __init__(
+        self, files: Sequence[Path], family: Family, item_shape: tuple[int, ...], shape: tuple[int, int]
+    ) -> None:
+        self._files, self._family, self._item_shape, self._shape = files, family, item_shape, shape
         self._built: dict[int, Any] = {}
 
     def stored(self, model: int) -> dict[str, NDArray[Any]]:
         """Return what a member's file holds: its ``probabilities`` on all items, and its weights by name."""
-        with np.load(self._files[model], allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read(self._files[model], partial(_wrong, self._shape))
 
     def network(self, model: int) -> Any:
         """Return the torch module of a member."""
@@ -142,8 +140,11 @@ class StoredNetworks:
 
         if model not in self._built:
             weights = {name: array for name, array in self.stored(model).items() if name != "probabilities"}
-            bare = networks.build(self._family.members[model].architecture, self._shape, self._classes, 0)
-            self._built[model] = networks.restored(bare, weights)
+            bare = networks.build(self._family.members[model].architecture, self._item_shape, self._shape[1], 0)
+            try:
+                self._built[model] = networks.restored(bare, weights)
+            except RuntimeError:  # torch's word for other names or shapes
+                raise ZooError(f"{self._files[model]}: holds weights of another network; remove it") from None
         return self._built[model]
 
     def probabilities(self, model: int, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -242,9 +243,15 @@ def _content_hash(family: Family, member: Member) -> str:
     return hashlib.sha256(repr(ingredients).encode()).hexdigest()[:16]
 
 
-def _write(file: Path, arrays: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    with draft.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    draft.replace(file)
+def _wrong(shape: tuple[int, int], arrays: dict[str, NDArray[Any]]) -> str:
+    """Return what is wrong with the arrays of a network; empty if nothing is."""
+    answers = arrays.get("probabilities")
+    if answers is None or len(arrays) == 1:
+        return "has no answers or no weights"
+    if answers.shape != shape:
+        return f"has answers of shape {answers.shape}, not {shape}"
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        return "has values that are not finite"
+    if (answers < 0).any() or not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
+        return "has answers that are no probabilities"
+    return ""
