@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis.report import Table, shown
 from experiments.building import whole_zoo
-from experiments.results import ResultsError
+from experiments.outputs import output
+from experiments.places import ResultsError, told
 from experiments.scenario import ZooChoice
 from zoo import LatencyProfile, Profiled, Zoo, read_profiles, write_zoo
 from zoo.builtin import NAMES
@@ -57,13 +59,11 @@ def write(zoo: Zoo | None, path: Path, source: str) -> None:
     """
     if zoo is None:
         raise ResultsError(f"--out: {source} has no accuracy; expected --accuracy MODEL=0.76 for each model")
-    if path.suffix != ".csv" or path.exists():
-        found = "exists" if path.exists() else f"has the suffix {path.suffix!r}"
+    if path.suffix != ".csv" or os.path.lexists(path):
+        found = "exists" if os.path.lexists(path) else f"has the suffix {path.suffix!r}"
         raise ResultsError(f"--out {path}: {found}; expected a new file that ends in .csv")
-    try:
-        write_zoo(zoo, path, f"from {Path(source).name}")
-    except OSError as problem:
-        raise ResultsError(f"--out {path}: cannot be written ({problem.strerror}); choose another path") from None
+    with output(path) as draft, told(path):
+        write_zoo(zoo, draft, f"from {Path(source).name}")
 
 
 def accuracies_of(pairs: Sequence[str]) -> dict[str, float]:
