@@ -91,6 +91,33 @@ def test_the_toml_of_the_guide_is_a_scenario(tmp_path):
     assert summary.benign.latency_s["p50"] > 0.005
 
 
+LINKED = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+@pytest.mark.parametrize("path", LINKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file_that_git_has(path):
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    tracked = set(listed.split("\0"))
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    dead = []
+    for link in re.findall(r"\]\(<?([^)\s>]+)", text):
+        target, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            continue
+        file = (path.parent / target).resolve() if target else path
+        name = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else ""
+        is_there = name in tracked or any(other.startswith(f"{name}/") for other in tracked)
+        if not is_there or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            dead.append(link)
+    assert dead == []
+
+
+def anchors(path):
+    """Return the anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ +(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_the_pictures_of_the_guides_are_there():
     for path in PAGES.values():
         for picture in re.findall(r"!\[.*?\]\((.*?)\)", path.read_text()):
