@@ -50,8 +50,19 @@ class _Keeper:
 
     def _look(self, times_s: Iterator[float]) -> None:
         wanted = self._scaler(self._pool())
-        self._change(min(max(wanted, self._group.min_count), self._group.most))
+        allowed = min(max(wanted, self._group.min_count), self._group.most)
+        if wanted != allowed:
+            self._note()
+        self._change(allowed)
         self._wait_for(times_s)
+
+    def _note(self) -> None:
+        """Say once that a group does not follow its scaling."""
+        name = next(name for name, group in self._fleet.cluster.groups.items() if group is self._group)
+        bounds = f"{self._group.min_count} to {self._group.most}"
+        note = f"scaling asked for more or fewer workers of {name} than the {bounds} that it may have"
+        if note not in self._fleet.cluster.notes:
+            self._fleet.cluster.notes.append(note)
 
     def _pool(self) -> Pool:
         """Measure the time since the last look."""

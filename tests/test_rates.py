@@ -30,7 +30,7 @@ from workloads import (
 )
 from workloads.arrivals import weibull_shape
 from workloads.traces import Counts, Trace
-from workloads.traces.opening import Complaints
+from workloads.traces.opening import Complaints, TraceError
 
 DURATION_S = 60.0
 RATE = 40.0
@@ -227,6 +227,11 @@ def test_windows_beyond_what_can_be_drawn_are_counted_and_named(tmp_path):
         "1 windows with a CV below 0.001 are drawn with 0.001: 25.0% of the requests",
     )
     assert ServeGenClients(str(tmp_path), start_s=1800.0).requests(1, 600.0).notes == ()
+    over = "the clients are known for 2400 s and send nothing from there to the end at 3000 s"
+    assert ServeGenClients(str(tmp_path), start_s=1800.0).requests(1, 1200.0).notes == (over,)
+    (tmp_path / "chunk-1-trace.csv").write_text("0,3.0,1.0,,0,0\n")
+    with pytest.raises(TraceError, match="column family: found nothing at a rate of 3"):
+        ServeGenClients(str(tmp_path)).requests(1, None)
     trace = Gamma(1.0, cv=3.0).times(np.random.default_rng(1), 300.0)
     assert len(GammaRefit(60.0, cv_scale=1e6).notes(trace)) == 1
     assert GammaRefit(60.0).notes(trace) == ()

@@ -773,6 +773,16 @@ def test_a_schedule_is_kept_from_the_start_and_to_the_moment():
         assert record.paid_s.tolist() == pytest.approx([10.0, 1.3 + 5.9, 1.3, 0.0])
 
 
+def test_a_schedule_beyond_what_a_group_may_have_is_noted_once():
+    for numbers, noted in (((2, 9, 9), 1), ((2, 3, 1), 0)):
+        built = cluster(
+            one_variant(), queries([0.0]), 1, scaling=ScheduledScaling((0.0, 1.0, 2.0), numbers), max_count=3
+        )
+        built.env.run(until=5.0)
+        line = "scaling asked for more or fewer workers of gpu than the 1 to 3 that it may have"
+        assert built.record().notes == (line,) * noted
+
+
 def test_fewer_workers_from_the_start():
     built = cluster(
         one_variant(), queries([0.0, 0.0]), 2, scaling=ScheduledScaling((0.0,), (1,)), batching=OneAtATime()

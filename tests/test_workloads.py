@@ -411,6 +411,14 @@ def test_classes_hold_accounts_by_weight_and_give_each_query_its_law():
     assert (accuracy == 0.9).mean() == pytest.approx(0.75, abs=0.03)
 
 
+def test_classes_that_name_nobody_are_noted():
+    users = Users(accounts=4, classes={"few": UserClass(accounts=(2, 7, 9)), "rest": UserClass()})
+    sent = users.queries(Events(np.arange(3.0), {}), front_zoo(), 1)
+    assert sent.notes == ("classes name 2 accounts that are not there (7, 9); there are 0 to 3",)
+    traced = users.queries(Events(np.arange(3.0), {"account": np.array([1, 9, 0])}), front_zoo(), 1)
+    assert traced.notes == ()
+
+
 def test_fits_recover_the_family_that_drew_the_gaps():
     rng = np.random.default_rng(9)
     drawn = {

@@ -169,7 +169,10 @@ class ServeGenClients(Population):
         first, last = int(self.start_s // clients.window_s), math.ceil(end_s / clients.window_s)
         rate, cv, family = (table[:, first:last] for table in (clients.rate, clients.cv, clients.family))
         sends = (rate > 0) & (family > 0)
-        return clamped(cv[sends], rate[sends], float(rate[sends].sum()))
+        known_s = clients.window_s * clients.rate.shape[1]
+        over = f"the clients are known for {known_s:g} s and send nothing from there to the end at {end_s:g} s"
+        late = (over,) if end_s > known_s else ()
+        return (*clamped(cv[sends], rate[sends], float(rate[sends].sum())), *late)
 
     @property
     def rate_given(self) -> bool | None:

@@ -100,7 +100,16 @@ class Users:
         priorities = self.priorities(int(accounts.max(initial=0)) + 1, seed)
         failed = f"{requests.failed:,} of {n:,} requests are marked as failed in the trace; they arrived, and are sent"
         notes = (*requests.notes, failed) if requests.failed else requests.notes
+        notes = (*notes, *self._nobody(max(self.accounts, int(accounts.max(initial=-1)) + 1)))
         return Arrivals(requests.times_s, accounts, items, min_accuracy, max_latency_s, priorities, notes)
+
+    def _nobody(self, accounts: int) -> tuple[str, ...]:
+        """Say which accounts are named by classes and are none of the first ones, in a line."""
+        missing = sorted({account for part in self._classes() for account in part.accounts if account >= accounts})
+        if not missing:
+            return ()
+        named = ", ".join(str(account) for account in missing[:5])
+        return (f"classes name {len(missing):,} accounts that are not there ({named}); there are 0 to {accounts - 1}",)
 
     def shares(self) -> NDArray[np.float64]:
         """Return the share of queries that each account sends, by Zipf's law, shape (accounts,)."""

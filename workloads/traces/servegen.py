@@ -92,4 +92,6 @@ def _window(cells: list[str], last: float) -> tuple[float, tuple[float, float, i
     rate, cv = number(cells, 1, "rate", least=0, most=MOST_A_SECOND), number(cells, 2, "cv", least=0)
     if start <= last:
         raise RowError(f"column window: found {cells[0][:40]!r}; expected a later window than the row before")
+    if rate and not FAMILIES[cells[3]]:
+        raise RowError(f"column family: found nothing at a rate of {rate:g}; expected Gamma or Weibull")
     return start, (rate, cv, FAMILIES[cells[3]] if rate else 0)
