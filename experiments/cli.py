@@ -105,9 +105,10 @@ def run_command(
         with replaced(folder, identity(ready), force=force) as draft:
             with progress(f"{ready.name}, seed {ready.seed}") as bar:
                 result = run(ready, bar)
+            report = run_report(Fresh(result))
             write_run(result, draft)
             with told(folder):
-                (draft / "report.html").write_text(run_report(Fresh(result)), encoding="utf-8")
+                (draft / "report.html").write_text(report, encoding="utf-8")
     summary = result.summary.to_dict()
     print_tables(run_tables(summary), summary if as_json else None)
     say(f"report: {folder / 'report.html'}", as_json)

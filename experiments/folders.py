@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from experiments.places import DRAFT, LOCK, MOVING, ResultsError, clean_up, draft_in, is_busy, remove, told
+from experiments.places import DRAFT, LOCK, MOVING, ResultsError, clean_up, draft_in, is_busy, real, remove, told
 from zoo.files import FileProblem, read_text
 
 MARKER = ".siegelab.json"
@@ -124,7 +124,7 @@ def check_place(folder: Path | None, parent: Path) -> None:
         ResultsError: if the place is not SiegeLab's or cannot be written.
     """
     with told(folder or parent):
-        place = (folder or parent).resolve()
+        place = real(folder or parent)
         if folder:
             settle(place)
             check_ours(place, "run", folder)
@@ -149,7 +149,7 @@ def replaced(folder: Path, content: str, *, force: bool = False) -> Iterator[Pat
         ResultsError: if the place is not SiegeLab's or cannot be written.
     """
     with told(folder):
-        place = folder.resolve()
+        place = real(folder)
         settle(place)
         old = check_ours(place, "run", folder)
         home = place if place.exists() else place.parent
@@ -183,7 +183,7 @@ def claimed(folder: Path, name: str, files: dict[str, str], *, force: bool = Fal
         ResultsError: if the place is not SiegeLab's or cannot be written.
     """
     with told(folder):
-        place = folder.resolve()
+        place = real(folder)
         old = check_ours(place, "study", folder)
     if old and old.content != name and not force:
         raise ResultsError(f"{folder}: holds the study {old.content!r}; choose another with --out, or give --force")
@@ -246,7 +246,7 @@ def check_not_given(folder: Path, given: Iterable[Path]) -> None:
     """
     for path in given:
         with told(path, "read"):
-            if folder.resolve() in path.resolve().parents:
+            if real(folder) in real(path).parents:
                 raise ResultsError(f"{folder}: holds {path}, which was given to read; choose another with --out")
 
 

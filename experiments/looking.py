@@ -89,8 +89,9 @@ def trace_command(
         if out and out_draft:
             with told(out):
                 tracing.write_requests(view.requests(seed, how), out_draft)
+        text = tracing.trace_page(found)
         with told(place):
-            page_draft.write_text(tracing.trace_page(found), encoding="utf-8")
+            page_draft.write_text(text, encoding="utf-8")
     print_tables(tracing.statistics_table(found), tracing.statistics_json(found) if as_json else None)
     say(f"page: {place}", as_json)
 
@@ -127,8 +128,9 @@ def validate_command(
             raise ResultsError(f"--only: found {only!r}; allowed: {', '.join(sorted({row.system for row in every}))}")
         with progress("validate") as bar, worker_processes(jobs) as executor:
             found = validate(chosen, replications, executor, bar)
+        text = validation_page(found)
         with told(out):
-            page_draft.write_text(validation_page(found), encoding="utf-8")
+            page_draft.write_text(text, encoding="utf-8")
     print_tables([validation_table(found)], validation_json(found) if as_json else None)
     say(found.conclusion, as_json)
     say(f"page: {out}", as_json)

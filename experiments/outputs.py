@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.report import GENERATOR
 from experiments.folders import list_files, owned
-from experiments.places import ResultsError, draft_in, told
+from experiments.places import ResultsError, draft_in, real, told
 
 HEAD_BYTES = 4096
 """Of a page, in which its generator stands."""
@@ -35,7 +35,7 @@ def output(path: Path, given: Iterable[Path] = (), *, force: bool | None = None)
         yield draft / path.name
         check_output(path, given, force=force)
         with told(path):
-            place = owned(path.resolve())
+            place = owned(real(path))
             if place:
                 folder, marker, name = place
                 list_files(folder, marker, [name])
@@ -69,12 +69,12 @@ def check_output(path: Path, given: Iterable[Path] = (), *, force: bool | None =
 def _is_given(path: Path, source: Path) -> bool:
     """Return whether a file is one that is read, or in a folder that is."""
     with suppress(OSError):
-        return path.samefile(source) or (source.is_dir() and source.resolve() in path.resolve().parents)
+        return path.samefile(source) or (source.is_dir() and real(source) in real(path).parents)
     return False
 
 
 def _is_ours(path: Path) -> bool:
-    place = owned(path.resolve())
+    place = owned(real(path))
     if place:
         return place[2] in place[1].files
     with path.open("rb") as stream:

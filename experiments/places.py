@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -37,9 +38,8 @@ def told(path: Path, doing: str = "written") -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RuntimeError) as problem:  # a loop of links is a RuntimeError
-        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        raise ResultsError(f"{path}: cannot be {doing} ({reason})") from None
+    except OSError as problem:
+        raise ResultsError(f"{path}: cannot be {doing} ({problem.strerror or problem})") from None
     except ValueError as problem:  # a path with a NUL
         if isinstance(problem, ResultsError):
             raise
@@ -76,6 +76,11 @@ def draft_in(folder: Path, shown: Path) -> Iterator[Path]:
                 remove(draft)
     finally:
         _unmake(made)
+
+
+def real(path: Path) -> Path:
+    """Return a path without links and dots; ``Path.resolve`` has an error of its own for a loop of links."""
+    return Path(os.path.realpath(path))
 
 
 def clean_up(folder: Path, prefix: str = DRAFT, keep: str = "") -> None:

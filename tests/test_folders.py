@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,8 +71,11 @@ def no_simulation(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch):
-    """Leave plotly.js, 4 MB, out of the pages of this process."""
+    """Leave the figures, and the 4 MB of plotly.js, out of the pages of this process."""
     monkeypatch.setattr("analysis.report.get_plotlyjs", lambda: "")
+    monkeypatch.setattr("analysis.report._as_wide_as_the_page", lambda _: "")
+    for figure in ("latency_distribution", "timeline", "zoo_front"):
+        monkeypatch.setattr(f"experiments.reporting.{figure}", lambda *_: go.Figure())
     monkeypatch.setattr("plotly.io._html.get_plotlyjs", lambda: "")
 
 
