@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.folders import MARKER, Kind, Marker, digest, read_marker, replaced, settle
+from experiments.folders import replaced, settle
 from experiments.identity import identity, scenario_toml
+from experiments.markers import MARKER, Kind, Marker, digest, read_marker
 from experiments.places import DRAFT, ResultsError, told
 from experiments.running import Result
 from experiments.scenario import Scenario

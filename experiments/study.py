@@ -16,8 +16,9 @@ from typing import Any
 from analysis.study import CASE, METRICS, Cell, Point, cells
 from experiments.budget import check_points
 from experiments.decode import DecodeError, decode, encode
-from experiments.folders import check_ours, remove_listed, write_marker
+from experiments.folders import check_ours, remove_listed
 from experiments.loading import open_source
+from experiments.markers import write_marker
 from experiments.names import as_names, check_names
 from experiments.places import ResultsError
 from experiments.points import INDEX, read_point

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 from experiments import load, run
 from experiments.cli import app
 from experiments.decode import DecodeError, decode, encode
-from experiments.folders import MARKER, Marker, check_ours, read_marker, replaced, settle, write_marker
+from experiments.folders import check_ours, replaced, settle
+from experiments.markers import MARKER, Marker, read_marker, write_marker
 from experiments.names import as_names, is_name
 from experiments.places import DRAFT, LOCK, MOVING, ResultsError, clean_up, draft_in
 from experiments.results import Folder, save
