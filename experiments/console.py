@@ -119,7 +119,8 @@ def _lines_about(wrong: Exception, place: list[Callable[[Any], Exception]]) -> S
     if isinstance(wrong, (LimitError, ResultsError, ZooError, TraceError, FileProblem, DataError)):
         return [wrong]
     if isinstance(wrong, OSError):
-        return [f"{wrong.filename or 'standard output'}: {wrong.strerror or wrong}"]
+        name = wrong.filename or ("standard output" if wrong.errno else "file")  # pyarrow's have neither
+        return [f"{name}: {wrong.strerror or wrong}"]
     said = {
         MemoryError: "memory: there is not enough of it; a smaller duration, rate or budget needs less",
         RecursionError: "input: values are nested too deeply; expected fewer levels",

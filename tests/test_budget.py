@@ -310,3 +310,16 @@ def refused_when_made(field, value):
 
 def test_json_carries_what_it_can():
     assert _json_value({"a": [math.inf, (-math.inf, math.nan)], "b": 1.5}) == {"a": ["inf", ["-inf", None]], "b": 1.5}
+
+
+def test_a_documented_infinity_goes_through_a_study(folder):
+    (folder / "s.toml").write_text(
+        'name = "s"\nscenario = "tiny.toml"\nseeds = [1]\n[common]\n"workload.users.spec" = { kind = "fixed" }\n'
+        '[grid]\n"workload.users.spec.max_latency_s" = [0.1, inf]\n'
+    )
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["sweep", "s.toml", "--out", "out", "--jobs", "1", "--json"])
+        assert done.exit_code == 0, done.output
+        rows = json.loads(done.stdout)
+        assert [row["max_latency_s"] for row in rows] == ["0.1", "inf"]
+    assert "inf" in (folder / "out" / "report.html").read_text(encoding="utf-8")
