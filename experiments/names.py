@@ -51,13 +51,13 @@ def as_names(texts: Iterable[str]) -> list[str]:
     >>> as_names(["rate = 1.5", "trace = ../x.csv"])
     ['rate = 1.5', 'trace = .._x.csv-b2e9f06a']
     """
-    names: dict[str, None] = {}
+    names: dict[str, str] = {}  # by their letters in one case
     for number, text in enumerate(texts):
         name = text if is_name(text) else _with_hash(text, text)
-        if any(name.casefold() == other.casefold() for other in names):
+        if name.casefold() in names:
             name = _with_hash(text, f"{number} {text}")
-        names[name] = None
-    return list(names)
+        names[name.casefold()] = name
+    return list(names.values())
 
 
 def _with_hash(text: str, unique: str) -> str:

@@ -132,8 +132,8 @@ class ScheduledScaling(Scaling):
 
     def __post_init__(self) -> None:
         rising = all(b > a for a, b in zip(self.at_s, self.at_s[1:], strict=False))
-        if not self.at_s or self.at_s[0] != 0 or not rising:
-            raise ValueError(f"at_s must rise from 0, not {list(self.at_s)}")
+        if not self.at_s or self.at_s[0] != 0 or not rising or self.at_s[-1] == math.inf:
+            raise ValueError(f"at_s must rise from 0 and be finite, not {list(self.at_s)}")
         if len(self.workers) != len(self.at_s) or min(self.workers) < 1:
             raise ValueError(f"workers must be one number of at least 1 for each time, not {list(self.workers)}")
         _check_period(self.period_s)

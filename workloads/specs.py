@@ -39,8 +39,8 @@ class UniformFeasible(SpecLaw):
     headroom: float = 1.25
 
     def __post_init__(self) -> None:
-        if not self.headroom >= 1:
-            raise ValueError(f"headroom must be at least 1, not {self.headroom}")
+        if not 1 <= self.headroom < math.inf:
+            raise ValueError(f"headroom must be at least 1 and finite, not {self.headroom}")
 
     def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> Specs:
         """Draw specs; each has at least one feasible variant."""
@@ -66,8 +66,8 @@ class Correlated(SpecLaw):
     def __post_init__(self) -> None:
         if not -1 <= self.correlation <= 1:
             raise ValueError(f"correlation must be in [-1, 1], not {self.correlation}")
-        if not self.headroom >= 1:
-            raise ValueError(f"headroom must be at least 1, not {self.headroom}")
+        if not 1 <= self.headroom < math.inf:
+            raise ValueError(f"headroom must be at least 1 and finite, not {self.headroom}")
 
     def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> Specs:
         """Draw specs; each has at least one feasible variant."""

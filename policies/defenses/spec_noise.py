@@ -78,8 +78,8 @@ class ExponentialMechanism(Defense):
         if not 0 <= self.epsilon < math.inf:
             raise ValueError(f"epsilon must be at least 0 and finite, not {self.epsilon}")
         for name in ("sensitivity", "latency_unit_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
 
     def probabilities(self, zoo: Zoo, min_accuracy: Floats, max_latency_s: Floats) -> Floats:
         """Return the probability that each variant on the front serves each spec.

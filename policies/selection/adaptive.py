@@ -74,13 +74,14 @@ class Infaas(AdaptiveSelection):
     def __post_init__(self) -> None:
         if self.overloaded < 1:
             raise ValueError(f"overloaded must be at least 1, not {self.overloaded}")
-        for name in ("loose_s", "penalty_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not self.loose_s >= 0:
+            raise ValueError(f"loose_s must be at least 0, not {self.loose_s}")
+        if not 0 <= self.penalty_s < math.inf:
+            raise ValueError(f"penalty_s must be at least 0 and finite, not {self.penalty_s}")
         if not 0 < self.scan_share <= 1:
             raise ValueError(f"scan_share must be in (0, 1], not {self.scan_share}")
-        if not self.lookup_s > 0:
-            raise ValueError(f"lookup_s must be above 0, not {self.lookup_s}")
+        if not 0 < self.lookup_s < math.inf:
+            raise ValueError(f"lookup_s must be above 0 and finite, not {self.lookup_s}")
 
     @property
     def period_s(self) -> float:  # type: ignore[override]

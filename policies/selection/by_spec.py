@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,8 +89,8 @@ class CheapestFeasible(Selection):
 
     def __post_init__(self) -> None:
         for device, dollars in self.dollars_per_hour.items():
-            if not dollars >= 0:
-                raise ValueError(f"dollars_per_hour must be at least 0, not {dollars} for {device}")
+            if not 0 <= dollars < math.inf:
+                raise ValueError(f"dollars_per_hour must be at least 0 and finite, not {dollars} for {device}")
 
     def chooser(self, zoo: Zoo) -> Choose:
         """Return the choice over the variants of a zoo."""
@@ -118,8 +119,8 @@ class MdInference(Selection):
 
     def __post_init__(self) -> None:
         for name in ("k", "cv", "gamma"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, not {getattr(self, name)}")
 
     def chooser(self, zoo: Zoo) -> Choose:
         """Return the choice over the variants of a zoo."""
