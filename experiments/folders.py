@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from experiments.markers import MARKER, Kind, Marker, digest, put_marker, read_marker, write_marker
-from experiments.places import DRAFT, LOCK, MOVING, ResultsError, clean_up, draft_in, is_busy, real, remove, told
+from experiments.places import DRAFT, LOCK, MOVING, ResultsError, alone, clean_up, draft_in, real, remove, told
 
 
 def check_ours(folder: Path, kind: Kind, shown: Path | None = None) -> Marker | None:
@@ -147,13 +147,13 @@ def settle(folder: Path) -> None:
     marker = read_marker(folder)
     if not marker or not marker.draft:
         return
-    draft = folder / marker.draft
-    if is_busy(draft):
-        raise ResultsError(f"{folder}: is being written by another process; try again")
-    check_ours(folder, "run")  # a marker may come from anybody
-    if draft.is_symlink():
-        raise ResultsError(f"{draft}: is a link; expected a folder")
-    with told(folder):
+    with told(folder), alone(folder, folder):  # waits for a process that is at it
+        marker = read_marker(folder)
+        if not marker or not marker.draft:
+            return
+        check_ours(folder, "run")  # a marker may come from anybody
+        if (folder / marker.draft).is_symlink():
+            raise ResultsError(f"{folder / marker.draft}: is a link; expected a folder")
         _finish(folder, marker)
 
 
@@ -218,17 +218,18 @@ def _move(draft: Path, place: Path) -> None:
         else:
             (place / LOCK).unlink(missing_ok=True)
             return
-    old = check_ours(place, "run")  # what came here during the run is not overwritten
-    moving = draft.rename(place / draft.name.replace(DRAFT, MOVING))
-    try:
-        new = read_marker(moving)
-        assert new is not None
-        marker = replace(new, files=(old.files if old else {}) | new.files, draft=moving.name)
-        write_marker(place, marker)
-    except BaseException:
-        remove(moving)
-        raise
-    _finish(place, marker)
+    with alone(place, place):
+        old = check_ours(place, "run")  # what came here during the run is not overwritten
+        moving = draft.rename(place / draft.name.replace(DRAFT, MOVING))
+        try:
+            new = read_marker(moving)
+            assert new is not None
+            marker = replace(new, files=(old.files if old else {}) | new.files, draft=moving.name)
+            write_marker(place, marker)
+        except BaseException:
+            remove(moving)
+            raise
+        _finish(place, marker)
 
 
 def _finish(place: Path, marker: Marker) -> None:
@@ -256,6 +257,8 @@ def _foreign(folder: Path, marker: Marker | None) -> Iterator[Path]:
 def _walk(folder: Path, below: str, files: dict[str, str], folders: set[str]) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
         name = f"{below}{entry.name}"
+        if not os.path.lexists(entry):  # a draft of another process, which is gone by now
+            continue
         if entry.is_symlink():
             yield entry
         elif entry.is_dir():

@@ -49,7 +49,7 @@ def as_names(texts: Iterable[str]) -> list[str]:
     Texts that are equal up to case get names that are not, since some file systems know one case only.
 
     >>> as_names(["rate = 1.5", "trace = ../x.csv"])
-    ['rate = 1.5', 'trace = .._x.csv-b2e9f06a']
+    ['rate = 1.5', 'trace = .._x.csv-61407fc3']
     """
     names: dict[str, str] = {}  # by their letters in one case
     for number, text in enumerate(texts):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,8 +20,8 @@ LOCK = ".siegelab.lock"
 MOVING = ".siegelab-moving-"
 """What the names of complete drafts begin with, from which files are on their way to their places."""
 
-JUST_MADE_S = 60.0
-"""A draft without a lock is left alone for so long: its process may be about to lock it."""
+PATIENCE_S = 30.0
+"""Moving files to their places takes far less."""
 
 
 class ResultsError(ValueError):
@@ -92,29 +91,17 @@ def clean_up(folder: Path, prefix: str = DRAFT, keep: str = "") -> None:
         keep: name of one that stays.
     """
     for draft in folder.glob(f"{prefix}*"):
-        lock_file = draft / LOCK
-        if draft.is_symlink() or lock_file.is_symlink() or draft.name == keep:
-            continue
-        if lock_file.is_file():
-            lock = FileLock(lock_file)
-            with suppress(OSError, Timeout):  # its process lives, or it cannot be written
-                lock.acquire(timeout=0)
-                remove(draft)
-            lock.release()
-        elif draft.is_dir() and time.time() - draft.stat().st_mtime > JUST_MADE_S:
-            with suppress(OSError):
-                remove(draft)
+        if draft.name != keep and not draft.is_symlink():
+            with suppress(OSError, Timeout):  # its process lives, or another one cleans up, or it cannot be written
+                _clean_up_one(draft)
 
 
-def is_busy(draft: Path) -> bool:
-    """Return whether the process that made a draft still lives."""
-    lock = FileLock(draft / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except (OSError, Timeout) as problem:
-        return isinstance(problem, Timeout)
-    lock.release()
-    return False
+def _clean_up_one(draft: Path) -> None:
+    if (draft / LOCK).is_file() and not (draft / LOCK).is_symlink():
+        with FileLock(draft / LOCK).acquire(timeout=0):
+            remove(draft)
+    else:
+        draft.rmdir()  # if it is empty: one whose process is about to lock it is made again
 
 
 def _locked_draft(folder: Path) -> tuple[Path, BaseFileLock]:
@@ -123,16 +110,36 @@ def _locked_draft(folder: Path) -> tuple[Path, BaseFileLock]:
         draft = folder / f"{DRAFT}{secrets.token_hex(4)}"
         draft.mkdir()
         lock = FileLock(draft / LOCK)
-        lock.acquire(timeout=1)
+        with suppress(FileNotFoundError, FileExistsError):  # it was removed, or is being so
+            lock.acquire(timeout=1)
         if (draft / LOCK).exists():
             return draft, lock
+        lock.release()
+
+
+@contextmanager
+def alone(folder: Path, shown: Path) -> Iterator[None]:
+    """Keep other processes out of a folder's files while they change.
+
+    Raises:
+        ResultsError: if another one is at them for long.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE_S)
+    except Timeout:
+        raise ResultsError(f"{shown}: is being written by another process; try again") from None
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
         lock.release()
 
 
 def remove(draft: Path) -> None:
     """Remove a draft: the files in it, one by one, and it. A folder in it is nobody's draft, so then it stays."""
     if draft.is_dir() and not any(entry.is_dir() and not entry.is_symlink() for entry in draft.iterdir()):
-        for entry in draft.iterdir():
+        for entry in sorted(draft.iterdir(), key=lambda entry: entry.name == LOCK):  # what says whose it is goes last
             entry.unlink(missing_ok=True)
         draft.rmdir()
 

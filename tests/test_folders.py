@@ -9,14 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -27,7 +27,7 @@ from experiments.folders import check_ours, replaced, settle
 from experiments.markers import MARKER, Marker, read_marker, write_marker
 from experiments.names import as_names, is_name
 from experiments.places import DRAFT, LOCK, MOVING, ResultsError, clean_up, draft_in
-from experiments.results import Folder, save
+from experiments.results import Folder, is_whole, save
 from experiments.scenario import Scenario
 from experiments.study import Study, StudyFolder, load_study
 from experiments.sweeping import sweep
@@ -702,11 +702,13 @@ def test_drafts_of_processes_that_live_are_left_and_others_cleaned_up(tmp_path):
     (dead,) = tmp_path.iterdir()
     assert {path.name for path in dead.iterdir()} == {LOCK, "f"}
     (tmp_path / f"{DRAFT}of-mine").mkdir()
-    (tmp_path / f"{DRAFT}of-mine" / "x").write_text("no lock, and young: it may be about to be locked")
+    (tmp_path / f"{DRAFT}of-mine" / "x").write_text("no draft of a run")
+    (tmp_path / f"{DRAFT}empty").mkdir()
     (tmp_path / f"{DRAFT}link").symlink_to(tmp_path.parent)
     with draft_in(tmp_path, tmp_path):
         pass
-    assert {path.name for path in tmp_path.iterdir()} == {f"{DRAFT}of-mine", f"{DRAFT}link"}
+    left = {path.name.removeprefix(DRAFT) for path in tmp_path.iterdir()}
+    assert left == {"of-mine", "link"}  # without a lock only an empty one is removed
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -751,6 +753,21 @@ def test_a_run_killed_at_any_step_of_replacing_leaves_the_old_results_or_the_new
         (draft / "one").write_text("again")
     found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir() if path.name != MARKER}
     assert found == save_again
+
+
+def test_runs_into_one_place_at_the_same_time_leave_the_results_of_one(tmp_path):
+    def write(number):
+        with replaced(tmp_path / "out", "x") as draft:
+            for name in ("one", "two", f"only-{number % 3}"):
+                (draft / name).write_text(str(number))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(60)))
+    (place,) = tmp_path.iterdir()
+    held = {path.name: path.read_text() for path in place.iterdir() if path.name != MARKER}
+    assert len(set(held.values())) == 1
+    assert len(held) == 3
+    assert is_whole(place, "x")
 
 
 # --- damaged and older folders ----------------------------------------------------------------------------------------
@@ -873,3 +890,59 @@ def test_whole_files_of_another_version_are_told(folder, result):
     files = marker.files | {"summary.json": hashlib.sha256(text.encode()).hexdigest()}
     write_marker(folder / "out", replace(marker, files=files))
     refused(call("report", "out"), "out: is of another version (KeyError('goodput'))")
+
+
+# --- any state of a folder --------------------------------------------------------------------------------------------
+
+NAMES = ["one", "two", "three.json", "sub/one", "sub/two", f"{DRAFT}x/one", "sub/deep/one", MARKER, LOCK]
+ENTRIES = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["file", "folder", "link", "link to a folder"]))
+
+
+def build(folder, entries, outside):
+    for name, kind in entries.items():
+        place = folder / name
+        if os.path.lexists(place) or not all(parent.is_dir() or not parent.exists() for parent in place.parents):
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "file":
+            place.write_text(f"mine: {name}")
+        elif kind == "folder":
+            place.mkdir()
+        else:
+            place.symlink_to(outside / ("file" if kind == "link" else "folder"))
+
+
+@settings(max_examples=120)
+@given(
+    st.lists(st.sampled_from(["one", "two", "three.json"]), unique=True, max_size=3),
+    ENTRIES,
+    st.sampled_from(["run", "study"]),
+)
+def test_whatever_lies_in_a_folder_only_what_is_listed_is_replaced(tmp_path_factory, listed, entries, kind):
+    place = tmp_path_factory.mktemp("state")
+    folder, outside = place / "out", place / "outside"
+    (outside / "folder").mkdir(parents=True)
+    (outside / "file").write_text("mine")
+    (outside / "folder" / "one").write_text("mine")
+    folder.mkdir()
+    if listed:
+        for name in listed:
+            (folder / name).write_text("ours")
+        write_marker(folder, Marker(kind, "x", dict.fromkeys(listed, "")))
+    build(folder, entries, outside)
+    before, away = contents(folder), contents(outside)
+    problem = None
+    try:
+        with replaced(folder, "y", force=True) as draft:
+            (draft / "one").write_text("new")
+    except ResultsError as found:
+        problem = str(found)
+    if problem:
+        assert str(folder) in problem
+        assert contents(folder) == before
+    else:
+        after = contents(folder)
+        hidden = {name: held for name, held in before.items() if name == LOCK or name.startswith(DRAFT)}
+        assert after == hidden | {name: after[name] for name in ("one", MARKER)}
+        assert all(before[name] == b"ours" for name in before.keys() - hidden.keys() - {MARKER}), before
+    assert contents(outside) == away
