@@ -37,6 +37,8 @@ def check_ours(folder: Path, kind: Kind, shown: Path | None = None) -> Marker | 
         clean_up(folder)
         clean_up(folder, MOVING, keep=marker.draft if marker else "")
         foreign = next(_foreign(folder, marker), None)
+        if foreign and read_marker(folder) != marker:
+            return check_ours(folder, kind, shown)  # another process has written here meanwhile
         if foreign:
             name = os.fsencode(foreign.relative_to(folder)).decode(errors="replace")
             raise ResultsError(f"{shown}: holds {name}, which SiegeLab did not write; choose another with --out")
