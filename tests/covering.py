@@ -5,11 +5,13 @@ the packages export, so that a new kind joins by itself, and "default" where the
 row, one a column, are laid over each other and give one scenario.
 """
 
+import csv
 import random
 import typing
 from copy import deepcopy
 from dataclasses import fields
 from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 
@@ -511,3 +513,64 @@ class Covering:
             else:
                 self.run(row, execute)
         return impossible
+
+
+# --- kept between runs ------------------------------------------------------------------------------------------------
+
+ROWS, REFUSED = (Path(__file__).parent / "pairs" / name for name in ("rows.txt", "refused.csv"))
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def started(folder):
+    """Return a covering that has the rows and the refused combinations of the last whole search still before it.
+
+    What they say of kinds that are no more is left out, and kinds that are new are missing.
+
+    Returns:
+        The covering, and the rows that it has counted as run.
+    """
+    values = columns(folder)
+    covering = Covering(values, base_of(values))
+    known = {(column, value) for column, options in values.items() for value in options}
+    with REFUSED.open(encoding="utf-8", newline="") as lines:
+        for line, *items in csv.reader(lines):
+            combination = frozenset(tuple(item.split("=", 1)) for item in items)
+            if combination <= known:
+                covering.refuse(combination, line)
+    head, rows = ROWS.read_text(encoding="utf-8").split("\n\n")
+    names = [line.split(": ", 1) for line in head.splitlines()]
+    kept = []
+    for letters in rows.split():
+        row = {
+            column: options.split(" | ")[LETTERS.index(letter)]
+            for (column, options), letter in zip(names, letters, strict=True)
+        }
+        if set(row.items()) <= known and row.keys() == values.keys():
+            kept.append(row)
+            covering.count(row)
+    return covering, kept
+
+
+def keep(covering):
+    """Write the rows and the refused combinations of a whole search."""
+    ROWS.parent.mkdir(exist_ok=True)
+    head = "".join(f"{column}: {' | '.join(options)}\n" for column, options in covering.values.items())
+    numbers = {column: list(options) for column, options in covering.values.items()}
+    rows = ["".join(LETTERS[numbers[column].index(row[column])] for column in numbers) for row in covering.ran]
+    ROWS.write_text(head + "\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    with REFUSED.open("w", encoding="utf-8", newline="") as file:
+        known = sorted([line, *sorted("=".join(item) for item in items)] for items, line in covering.refused.items())
+        csv.writer(file, lineterminator="\n").writerows(known)
+
+
+def base_of(values):
+    """Return the row from which refused ones are told apart: what a scenario has by itself, where it accepts most."""
+    first = {column: next(iter(options)) for column, options in values.items()}
+    chosen = {
+        "source": "trace",
+        "zoo": "digits-poisoned",
+        "network": "links",
+        "adversary": "fingerprint-then-extract",
+        "swapping": "lru",
+    }
+    return first | chosen

@@ -1,17 +1,31 @@
 """Parts together: each pair of kinds works, or is refused in one line before the run."""
 
+import os
+import tomllib
+from contextlib import contextmanager
+from itertools import combinations
+
 import numpy as np
 import pytest
+from always import check_result, watched_runs
 from conftest import cluster, one_variant, queries
-from covering import at, laid_over
+from covering import Covering, at, base_of, columns, keep, laid_over, started, written
 
+import adversaries
+import policies
+import sim
+import workloads
 from experiments import load
 from experiments.building import build
 from experiments.decode import DecodeError, decode, kinds
+from experiments.loading import ScenarioError
+from experiments.reporting import run_report
+from experiments.results import Folder, write_run
 from experiments.running import run
 from experiments.scenario import Scenario
 from policies import FlowPlacement, GreedyPlacement, Replication
 from sim import OUTCOMES, Demand, Discipline, Shelf
+from sim.contracts import Part
 from zoo import Variant, Zoo, affine_law
 
 PLACING = ["greedy", "flow", "replication"]
@@ -158,6 +172,14 @@ def test_what_does_not_go_together_is_refused_in_one_line_with_its_place(overrid
     assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("refit", {"window_s": 9.0}), ("keep", 0.5), ("limit", 3), ("stop_s", 9.0), ("rate_scale", 2.0)]
+)
+def test_what_speaks_of_a_trace_needs_one(name, value):
+    with pytest.raises(ScenarioError, match=f"--set workload.{name}: {name} must be left out where there is no trace"):
+        load("quickstart", {f"workload.{name}": value})
+
+
 def test_a_static_choice_whose_model_is_withdrawn_is_infeasible_meanwhile():
     away = {"fault": {"away": {"kind": "model-withdrawal", "at_s": [0.3], "for_s": 0.4, "models": ["mlp16"]}}}
     chosen = {
@@ -228,3 +250,99 @@ def test_a_run_waits_for_a_long_repair(tmp_path):
     assert result.record.started_s.min() == pytest.approx(3600.5)
     assert result.summary.benign.outcomes["answered"] == 2
     assert not any("still waiting" in note for note in result.summary.notes)
+
+
+# --- all pairs --------------------------------------------------------------------------------------------------------
+
+SHARE = 8
+"""One of so many rows runs by default, and every one in the slow test."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("pairs"))
+
+
+@contextmanager
+def executing(folder):
+    """Run rows with everything checked that always holds; of some also the results folder and the report."""
+    count = iter(range(1_000_000))
+    with watched_runs({}, set()) as checking:
+
+        def execute(scenario):
+            result = run(scenario, checking)
+            check_result(result)
+            number = next(count)
+            if number % 10 == 0:
+                place = folder / f"results-{number}"
+                place.mkdir()
+                write_run(result, place)
+                assert "<html" in run_report(Folder(place))
+                assert decode(Scenario, tomllib.loads((place / "scenario.toml").read_text())) == result.scenario
+
+        yield execute
+
+
+def test_every_contract_has_a_column(folder):
+    """Formats of traces have a test of their own, on files as they are published."""
+    exported = [
+        getattr(package, name) for package in (adversaries, policies, sim, workloads) for name in package.__all__
+    ]
+    named = {part for part in exported if isinstance(part, type) and issubclass(part, Part) and hasattr(part, "kind")}
+    shown = {value for column in columns(folder).values() for table in column.values() for value in _kinds_of(table)}
+    assert {part.kind for part in named} <= shown
+
+
+def _kinds_of(table):
+    if isinstance(table, dict):
+        here = {table["kind"]} if isinstance(table.get("kind"), str) else set()
+        return here.union(*map(_kinds_of, table.values()))
+    return set().union(*map(_kinds_of, table)) if isinstance(table, list) else set()
+
+
+def test_the_covering_array_is_complete(folder):
+    """Every pair of values of two columns is in a row that has run, or is refused in one line before the run.
+
+    The rows are those of the last whole search, of which one in eight runs here; pairs that are missing since, such as
+    those of a new kind, are searched for and run. What is called refused is refused.
+    """
+    covering, rows = started(folder)
+    with executing(folder) as execute:
+        for row in rows[::SHARE]:
+            covering.run(row, execute)
+        impossible = covering.cover(execute)
+    for combination, line in covering.refused.items():
+        found = covering.lines(covering.row(combination))
+        assert line in found, sorted(combination)
+    covered = {frozenset(pair) for row in covering.ran for pair in combinations(row.items(), 2)}
+    refused = {pair for pair in covering.pairs() if not covering.allowed(pair)}
+    assert covering.pairs() == covered | refused | impossible
+    assert not covered & refused
+    assert len(covered) > 20_000
+    assert len(refused | impossible) < len(covering.pairs()) / 10
+
+
+@pytest.mark.slow
+def test_every_row_of_the_covering_array_runs(folder):
+    """The whole array, and every refused combination tried in rows that ran without it."""
+    covering, rows = started(folder)
+    with executing(folder) as execute:
+        for row in rows:
+            covering.run(row, execute)
+        covering.cover(execute)
+        assert not covering.doubted(20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SIEGELAB_KEEP_PAIRS" not in os.environ, reason="searches anew and writes tests/pairs")
+def test_the_whole_search(folder):
+    covering = Covering(columns(folder), base_of(columns(folder)))
+    covering.learn(300, built=False)
+    covering.learn(60, built=True)
+    with executing(folder) as execute:
+        for row in covering.array():
+            covering.run(row, execute)
+        covering.cover(execute)
+        while covering.doubted(8):
+            covering.cover(execute)
+    keep(covering)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,8 @@ from workloads.traces import Counts, Events, Spread, Trace, read_trace
 from workloads.traces.named import check_columns
 from workloads.traces.parquet import Groups
 from workloads.users import Users
+
+OF_TRACES = ("format", "on_error", "rate_scale", "start_s", "stop_s", "keep", "limit", "spread", "spread_cv", "refit")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,11 @@ class Workload:
         self._check_rate()
 
     def _check_view(self) -> None:
-        """Refuse a view of a trace that is none."""
+        """Refuse a view of a trace that is none, or has no trace."""
+        views = {field.name: field.default for field in fields(self) if field.name in OF_TRACES}
+        idle = [name for name, default in views.items() if getattr(self, name) != default]
+        if idle and self.trace is None:
+            raise ValueError(f"{idle[0]} must be left out where there is no trace, which alone it speaks of")
         check_columns(self.columns)
         if self.columns and (self.trace is None or self.format is not None):
             raise ValueError("columns must stand beside a trace, and without a format")
