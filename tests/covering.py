@@ -7,6 +7,7 @@ row, one a column, are laid over each other and give one scenario.
 
 import csv
 import random
+import re
 import typing
 from copy import deepcopy
 from dataclasses import fields
@@ -337,13 +338,13 @@ class Covering:
         return {frozenset(pair) for one, other in combinations(items, 2) for pair in product(one, other)}
 
     def lines(self, row, *, built=True):
-        """Return the lines with which a row is refused before it runs; none if it is accepted."""
+        """Return the lines with which a row is refused before it runs, without numbers; none if it is accepted."""
         try:
             scenario = decode(Scenario, table_of(row, self.values))
             if built:
                 build(scenario)
         except DecodeError as wrong:
-            return str(wrong).splitlines()
+            return [re.sub(r"\S+@\S+|[\d.]+(?= |$)", "…", line) for line in str(wrong).splitlines()]
         return []
 
     # --- what is refused ---------------------------------------------------------------------------------------------
@@ -368,16 +369,27 @@ class Covering:
         found = self.lines(row, built=False)
         built = not found
         line = (found or self.lines(row))[0]
-        guilty = [item for item in row.items() if self.base[item[0]] != item[1]]
+        kept = frozenset()
+        while True:
+            combination = self._least(row, kept, line, built=built)
+            combination |= self._needs.get((combination, line), frozenset())
+            if combination <= set(row.items()):
+                break
+            # Beside the base it is refused for a value of the base that the row does not have: that is left out.
+            kept |= {(column, row[column]) for column, value in combination if row[column] != value}
+        self.refuse(combination, line)
+
+    def _least(self, row, kept, line, *, built):
+        """Return a least combination of a row's values, those to keep among them, that is refused with a line."""
+        guilty = [item for item in row.items() if self.base[item[0]] != item[1] and item not in kept]
         size = len(guilty)
-        while size > 1:
-            size = max(size // 2, 1)
+        while size > 0:
             for first in reversed(range(0, len(guilty), size)):
                 fewer = guilty[:first] + guilty[first + size :]
-                if fewer and line in self.lines(self.row(fewer), built=built):
+                if (fewer or kept) and line in self.lines(self.row([*fewer, *kept]), built=built):
                     guilty = fewer
-        combination = frozenset(guilty)
-        self.refuse(combination | self._needs.get((combination, line), frozenset()), line)
+            size = min(size // 2, len(guilty))
+        return frozenset(guilty) | kept
 
     def mended(self, row, rng=None, *, built=True):
         """Return a row that is accepted: where one is refused, a value of what is to blame is drawn anew."""

@@ -254,8 +254,8 @@ def test_a_run_waits_for_a_long_repair(tmp_path):
 
 # --- all pairs --------------------------------------------------------------------------------------------------------
 
-SHARE = 8
-"""One of so many rows runs by default, and every one in the slow test."""
+SHARE = 16
+"""One of so many rows runs by default, and every one of them in the slow test."""
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +303,7 @@ def _kinds_of(table):
 def test_the_covering_array_is_complete(folder):
     """Every pair of values of two columns is in a row that has run, or is refused in one line before the run.
 
-    The rows are those of the last whole search, of which one in eight runs here; pairs that are missing since, such as
+    The rows are those of the last whole search, of which one in sixteen runs here; pairs that are missing since, such as
     those of a new kind, are searched for and run. What is called refused is refused.
     """
     covering, rows = started(folder)

@@ -101,7 +101,7 @@ def test_four_hundred_scenarios_keep_it_and_reach_everything(covering):
 # --- what is built in -------------------------------------------------------------------------------------------------
 
 SHORT = {"run.duration_s": 0.3, "run.warmup_s": 0.0, "clone.epochs": 1}
-SHARE = 12
+SHARE = 40
 
 
 def set_beside(folder):
