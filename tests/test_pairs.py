@@ -20,7 +20,7 @@ from experiments.building import build
 from experiments.decode import DecodeError, decode, kinds
 from experiments.loading import ScenarioError
 from experiments.reporting import run_report
-from experiments.results import Folder, write_run
+from experiments.results import Folder, save
 from experiments.running import run
 from experiments.scenario import Scenario
 from policies import FlowPlacement, GreedyPlacement, Replication
@@ -275,8 +275,7 @@ def executing(folder):
             number = next(count)
             if number % 10 == 0:
                 place = folder / f"results-{number}"
-                place.mkdir()
-                write_run(result, place)
+                save(result, place)
                 assert "<html" in run_report(Folder(place))
                 assert decode(Scenario, tomllib.loads((place / "scenario.toml").read_text())) == result.scenario
 
@@ -303,8 +302,8 @@ def _kinds_of(table):
 def test_the_covering_array_is_complete(folder):
     """Every pair of values of two columns is in a row that has run, or is refused in one line before the run.
 
-    The rows are those of the last whole search, of which one in sixteen runs here; pairs that are missing since, such as
-    those of a new kind, are searched for and run. What is called refused is refused.
+    The rows are those of the last whole search, of which one in sixteen runs here; pairs that are missing since, such
+    as those of a new kind, are searched for and run. What is called refused is refused.
     """
     covering, rows = started(folder)
     with executing(folder) as execute:
