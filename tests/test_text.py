@@ -119,37 +119,39 @@ def test_every_text_of_a_figure_is_escaped_once():
     assert figure.data[0].name == "<b>"
 
 
+MIXED = "\x1b[2J\u202e[/]<a>"
+TEXTS = ["\x1b[2J", "a\nb", "\u202e", "[/]", "\udcff", "<a>"]
+COMMANDS = [
+    ["run", "{}"],
+    ["run", "{}.toml"],
+    ["run", "s.toml", "--set", "{}"],
+    ["run", "s.toml", "--set", "{}=3"],
+    ["run", "s.toml", "--set", "zoo.table={}"],
+    ["run", "s.toml", "--set", "policy.discipline={}"],
+    ["run", "s.toml", "--set", "cluster.gpu.models=['no {}']"],
+    ["run", "s.toml", "--plugin", "{}"],
+    ["sweep", "{}"],
+    ["plot", "{}", "--figure", "zoo"],
+    ["plot", ".", "--figure", "{}"],
+    ["report", "{}"],
+    ["trace", "{}"],
+    ["trace", "z.csv", "--format", "{}"],
+    ["trace", "z.csv", "--window", "{}"],
+    ["zoo", "{}"],
+    ["zoo", "{}.csv"],
+    ["validate", "--only", "{}"],
+    ["init", "new.toml", "--from", "{}"],
+    ["{}"],
+    ["zoo", "--{}"],
+    ["validate", "--jobs", "{}"],
+]
+CALLS = [(command, text) for command in COMMANDS for text in (MIXED, "x" * 10**6)]
+CALLS += [(command, text) for command in (COMMANDS[1], COMMANDS[3], COMMANDS[12]) for text in TEXTS]
+
+
 @pytest.mark.parametrize(
-    "text", ["\x1b[2J", "a\nb", "\u202e", "[/]", "x" * 10**6, "\udcff", "<a>"], ids=lambda text: ascii(text)[:20]
+    ("command", "text"), CALLS, ids=lambda value: " ".join(value) if isinstance(value, list) else ascii(value)[:20]
 )
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["run", "{}"],
-        ["run", "{}.toml"],
-        ["run", "s.toml", "--set", "{}"],
-        ["run", "s.toml", "--set", "{}=3"],
-        ["run", "s.toml", "--set", "zoo.table={}"],
-        ["run", "s.toml", "--set", "policy.discipline={}"],
-        ["run", "s.toml", "--set", "cluster.gpu.models=['no {}']"],
-        ["run", "s.toml", "--plugin", "{}"],
-        ["sweep", "{}"],
-        ["plot", "{}", "--figure", "zoo"],
-        ["plot", ".", "--figure", "{}"],
-        ["report", "{}"],
-        ["trace", "{}"],
-        ["trace", "z.csv", "--format", "{}"],
-        ["trace", "z.csv", "--window", "{}"],
-        ["zoo", "{}"],
-        ["zoo", "{}.csv"],
-        ["validate", "--only", "{}"],
-        ["init", "new.toml", "--from", "{}"],
-        ["{}"],
-        ["zoo", "--{}"],
-        ["validate", "--jobs", "{}"],
-    ],
-    ids=" ".join,
-)  # fmt: skip
 def test_messages_are_one_line_of_bounded_length(folder, command, text):
     done = call(*(part.replace("{}", text) for part in command))
     assert done.exit_code == 2, done.output
