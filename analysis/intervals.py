@@ -120,8 +120,10 @@ def difference(
     from scipy import stats  # noqa: PLC0415 -- as above
 
     squares = [float(known.var(ddof=1)) / len(known) for known in sets]
-    error = math.sqrt(sum(squares))
-    if error == 0:
+    total = sum(squares)
+    if total == 0:
         return Estimate(mean, 0.0, n, within)
-    freedom = error**4 / sum(square**2 / (len(known) - 1) for square, known in zip(squares, sets, strict=True))
+    # By parts of the total, whose squares cannot vanish as those of tiny variances do.
+    freedom = 1 / sum((square / total) ** 2 / (len(known) - 1) for square, known in zip(squares, sets, strict=True))
+    error = math.sqrt(total)
     return Estimate(mean, float(stats.t.ppf(0.975, freedom)) * error, n, within)
