@@ -344,7 +344,7 @@ def test_a_hostile_file_gets_one_clear_line(case, tmp_path):
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
-    assert len(message) < 400
+    assert len(message.removeprefix(str(path))) < 400
     for part in parts:
         assert part in message, message
 
