@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zoo import ZooError
-from zoo.cache import _write, cache_folder, cached
+from zoo.cache import cache_folder, cached, write
 from zoo.datasets import Split
 from zoo.families import Family, Member, family_zoo
 
@@ -39,25 +40,32 @@ def of_another_program(file, whole):
 
 
 def of_another_shape(file, whole):
-    _write(file, {"probabilities": np.full((3, 2), 0.5, np.float32), "w": np.zeros(1)})
+    write(file, file.name, {"probabilities": np.full((3, 2), 0.5, np.float32), "w": np.zeros(1)})
+
+
+def of_another_network(file, whole):
+    family_zoo(replace(FAMILY, members=(Member("a", "mlp8", 50, 1, 0.001),)), file.parent / "other")
+    (network,) = (file.parent / "other").iterdir()
+    network.replace(file)
+    network.parent.rmdir()
 
 
 def without_weights(file, whole):
-    _write(file, {"probabilities": np.load(file)["probabilities"]})
+    write(file, file.name, {"probabilities": np.load(file)["probabilities"]})
 
 
 def without_numbers(file, whole):
-    _write(file, {name: array * np.nan for name, array in dict(np.load(file)).items()})
+    write(file, file.name, {name: array * np.nan for name, array in dict(np.load(file)).items()})
 
 
 def weights_without_numbers(file, whole):
     arrays = dict(np.load(file))
-    _write(file, arrays | {name: a * np.nan for name, a in arrays.items() if name != "probabilities"})
+    write(file, file.name, arrays | {name: a * np.nan for name, a in arrays.items() if name != "probabilities"})
 
 
 def no_probabilities(file, whole):
     arrays = dict(np.load(file))
-    _write(file, arrays | {"probabilities": arrays["probabilities"] * 2})
+    write(file, file.name, arrays | {"probabilities": arrays["probabilities"] * 2})
 
 
 def a_link_to_nowhere(file, whole):
@@ -77,6 +85,7 @@ DAMAGE = [
     empty,
     of_another_program,
     of_another_shape,
+    of_another_network,
     without_weights,
     without_numbers,
     weights_without_numbers,
@@ -108,11 +117,11 @@ def test_a_damaged_network_is_told_in_one_line_trained_again_and_replaced(tmp_pa
 def test_a_network_with_the_weights_of_another_is_told(tmp_path):
     zoo = family_zoo(FAMILY, tmp_path)
     (file,) = tmp_path.iterdir()
-    _write(file, {"probabilities": zoo.answers.probabilities[0], "w": np.zeros(3)})
+    write(file, file.name, {"probabilities": zoo.answers.probabilities[0], "w": np.zeros(3)})
     with pytest.raises(ZooError, match="holds weights of another network; remove it"):
         zoo.answers.networks.network(0)
     empty(file, b"")
-    with pytest.raises(ZooError, match="is damaged or was changed"):
+    with pytest.raises(ZooError, match="is damaged, was changed"):
         zoo.answers.networks.network(0)
 
 
@@ -127,7 +136,8 @@ def test_the_line_goes_to_standard_error(tmp_path):
     (file,) = tmp_path.iterdir()
     empty(file, b"")
     done = subprocess.run(command, check=True, cwd=root, capture_output=True, text=True)
-    assert done.stderr == f"{file}: is damaged or was changed after it was written; it is made again\n"
+    told = "is damaged, was changed after it was written, or is another network's; it is made again"
+    assert done.stderr == f"{file}: {told}\n"
     assert done.stdout == ""
 
 

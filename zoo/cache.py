@@ -67,7 +67,7 @@ def cached(file: Path, make: Callable[[], Arrays], check: Callable[[Arrays], str
         wrong = check(made)
         if wrong:
             raise ZooError(f"{file.stem}: training gave a network that {wrong}")
-        _write(draft, made)
+        write(draft, file.name, made)
         draft.replace(file)
     except OSError as problem:
         raise _unwritable(file, problem) from None
@@ -89,14 +89,23 @@ def read(file: Path, check: Callable[[Arrays], str]) -> Arrays:
     except FileProblem as problem:
         raise ZooError(str(problem)) from None
     body, mark = content[: -len(MARK) - DIGITS], content[-len(MARK) - DIGITS :]
-    if mark != MARK + hashlib.sha256(body).hexdigest().encode():
-        raise ZooError(f"{file}: is damaged or was changed after it was written")
+    if mark != _mark(file.name, body):
+        raise ZooError(f"{file}: is damaged, was changed after it was written, or is another network's")
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         found = dict(arrays)
     wrong = check(found)
     if wrong:
         raise ZooError(f"{file}: holds a network that {wrong}")
     return found
+
+
+def write(file: Path, name: str, arrays: Arrays) -> None:
+    """Write the arrays that are read from a cache file of that name."""
+    stream = io.BytesIO()
+    named: dict[str, Any] = {**arrays}  # mypy takes the names for numpy's own options
+    np.savez_compressed(stream, **named)
+    body = stream.getvalue()
+    file.write_bytes(body + _mark(name, body))
 
 
 def _draft(file: Path) -> Path:
@@ -116,12 +125,9 @@ def _draft(file: Path) -> Path:
     return draft
 
 
-def _write(draft: Path, arrays: Arrays) -> None:
-    stream = io.BytesIO()
-    named: dict[str, Any] = {**arrays}  # mypy takes the names for numpy's own options
-    np.savez_compressed(stream, **named)
-    body = stream.getvalue()
-    draft.write_bytes(body + MARK + hashlib.sha256(body).hexdigest().encode())
+def _mark(name: str, body: bytes) -> bytes:
+    """Return what a cache file ends with: a copy under the name of another network is none of it."""
+    return MARK + hashlib.sha256(name.encode() + b"\n" + body).hexdigest().encode()
 
 
 def _unwritable(file: Path, problem: OSError) -> ZooError:
