@@ -19,7 +19,7 @@ MOST_ROWS = 2**31 - 1  # numbers of queries and of accounts are columns of 32 bi
 GUIDE = "docs/guides/limits.md"
 
 # Bytes, rounded up from what runs of each size took at their peak.
-QUERY, CLOSED_LOOP_QUERY, ACCOUNT, USER = 400, 600, 64, 16_384
+QUERY, CLOSED_LOOP_QUERY, ACCOUNT, SYBIL, USER = 400, 600, 64, 300, 16_384
 WORKER, HOSTED, BATCH_TIME, FRONTEND = 8_192, 2_048, 48, 4_096
 CLIENT, CLIENT_DRAWS = 4_096, 64  # an account has a stream of its own
 OUTAGE, POINT, PROCESS, CELL = 1_024, 40_000, 100 * 2**20, 32
@@ -246,7 +246,7 @@ def _needs(scenario: Scenario) -> Iterator[Need]:
         own: Path = ("adversary", name)
         budget, accounts = adversary.budget.queries, adversary.sybils.accounts
         yield Need((*own, "budget", "queries"), f"{budget:,} queries", budget * CLOSED_LOOP_QUERY)
-        yield Need((*own, "sybils", "accounts"), f"{accounts:,} accounts", accounts * ACCOUNT)
+        yield Need((*own, "sybils", "accounts"), f"{accounts:,} accounts", accounts * SYBIL)
 
 
 def _events(scenario: Scenario, duration_s: float | None) -> Iterator[Need]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -22,8 +23,33 @@ def worker_processes(jobs: int, plugins: Sequence[str] = ()) -> Iterator[Executo
             its module, without the kind that its scenario calls it by.
     """
     check_jobs(jobs)
-    executor = get_reusable_executor(max_workers=jobs, initializer=load_plugins, initargs=(tuple(plugins),))
+    executor = get_reusable_executor(max_workers=jobs, initializer=_begin, initargs=(tuple(plugins),))
     try:
+        with _unheard():
+            executor.submit(_nothing)  # which starts them all
         yield executor
     finally:
         executor.shutdown(kill_workers=True)
+
+
+def _begin(plugins: Sequence[str]) -> None:
+    """Prepare a process: Ctrl-C goes to all of a terminal's, and ours ends them itself, without their tracebacks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    load_plugins(plugins)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started meanwhile; this one hears of it at the end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _nothing() -> None:
+    """Do nothing."""

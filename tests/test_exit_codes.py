@@ -198,7 +198,7 @@ def test_a_run_that_is_told_to_end_is_exit_code_130_and_leaves_nothing(folder, n
 
 @pytest.mark.slow
 def test_a_sweep_that_is_interrupted_with_its_workers_says_one_line(folder):
-    (folder / "study.toml").write_text(STUDY.replace("[1]", "[1, 2, 3, 4]"))
+    (folder / "study.toml").write_text(STUDY.replace("[1]", str(list(range(200)))))
     (folder / "small.toml").write_text(SMALL.replace("1.0", "9000.0"))
     command = [*PROGRAM, "sweep", "study.toml", "--out", "out"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
