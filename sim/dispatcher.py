@@ -148,7 +148,7 @@ class Dispatcher:
         if self._parked:
             self._offer(variant)
         if self._preemptive and len(queue):
-            self._preempt(queue)
+            self._preempt(variant)
         if self.machines[0].memory is not None:
             self.fetch()
 
@@ -240,16 +240,23 @@ class Dispatcher:
                 self._parked.append(machine)
         return found
 
-    def _preempt(self, queue: Queue) -> None:
-        """Interrupt the least urgent running batch, if what has come is more urgent."""
-        key, preempts = self._key(queue), self.orders.discipline.preempts
-        running = [(batch.key, machine) for machine in self.machines if machine.up for batch in machine.running]
+    def _preempt(self, variant: int) -> None:
+        """Interrupt the least urgent batch in whose place a variant could run, if what has come is more urgent."""
+        key, preempts = self._key(self.queues[variant]), self.orders.discipline.preempts
+        # A worker that is stopped ends what it runs: what was interrupted there would never go on.
+        able = [machine for machine in self.machines if machine.serving and self._ready(machine, variant)]
+        running = [(batch.key, machine) for machine in able for batch in machine.running]
         if not running:
             return
         least, machine = max(running, key=lambda pair: pair[0])
         if preempts(key, least):
             machine.suspend(next(batch for batch in machine.running if batch.key == least))
             self.serve(machine)
+
+    def _ready(self, machine: Machine, variant: int) -> bool:
+        """Return whether a machine can serve a variant and has its weights in memory."""
+        hosted = self.orders.fit is not None or machine.hosts(variant)
+        return hosted and (machine.memory is None or variant in machine.memory.resident)
 
     def _key(self, queue: Any) -> float:
         """Return the key of a queue's head."""
