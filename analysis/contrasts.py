@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from analysis.intervals import Estimate, difference, estimate
+from analysis.metric_table import METRICS
 from analysis.offered import ARRIVAL_COLUMNS
-from analysis.study import CASE, SHARES, Cell
+from analysis.study import CASE, Cell
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Pair:
     def difference(self, metric: str, adversary: str = "") -> Estimate:
         """Return the mean difference with its 95 % interval: paired by seed, or Welch's if the arrivals differ."""
         own, other = self.cell.values(metric, adversary), self.base.values(metric, adversary)
-        within = (-1.0, 1.0) if metric in SHARES else None
+        within = (-1.0, 1.0) if METRICS[metric].share else None
         if self.differing:
             return difference(own, other, within)
         pairs = zip(own, other, strict=True)

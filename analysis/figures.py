@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.intervals import Estimate
+from analysis.metric_table import METRICS, STANDARD
+from analysis.parameters import parameter_label
 from analysis.study import Cell, Column, columns
 from sim.tolerance import latest
 
@@ -142,25 +145,30 @@ def _answers_to_attacks(zoo: pd.DataFrame, requests: pd.DataFrame, attacks: pd.D
     return total, zoo["variant"].map(answers / max(total, 1)).astype(float).fillna(0.0)
 
 
-TRADEOFF_SERIES = (
-    ("benign goodput", "goodput", BLUE, "circle"),
-    ("models found by fingerprinting", "models_found", GREEN, "x"),
-    ("hit rate of extraction queries", "hit_rate", ORANGE, "diamond"),
-    ("clone fidelity", "fidelity", RED, "square"),
-    ("clone accuracy", "accuracy", PURPLE, "triangle-up"),
+COST = "goodput"
+"""What a defense costs the benign users, in the figure of the trade-off."""
+COST_STYLE = (BLUE, "circle")
+SUCCESS_STYLES = (
+    (GREEN, "x"),
+    (ORANGE, "diamond"),
+    (RED, "square"),
+    (PURPLE, "triangle-up"),
+    (SKY, "cross"),
+    (GREY, "star"),
 )
 
 
-def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
+def tradeoff(cells: Sequence[Cell], axis: str, metrics: Sequence[str] | None = None) -> go.Figure:
     """Draw goodput and attack success over the strength of a defense, and one against the other.
 
     Args:
         cells: one a value of the varied parameter, each with its replications.
         axis: dotted path of that parameter.
+        metrics: names of metrics; the shares of an attack among them are its success. The standard ones if None.
     """
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     values = [cell.value for cell in cells]
-    series = _tradeoff_series(cells)
+    series = _tradeoff_series(cells, STANDARD if metrics is None else metrics)
     for name, column, colour, symbol in series:
         points = [cell.estimate(column.metric, column.adversary) for cell in cells]
         figure.add_scatter(
@@ -174,7 +182,7 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
             row=1,
             col=1,
         )
-    goodput = [cell.estimate("goodput") for cell in cells]
+    goodput = [cell.estimate(COST) for cell in cells]
     for name, column, colour, symbol in series[1:]:
         points = [cell.estimate(column.metric, column.adversary) for cell in cells]
         figure.add_scatter(
@@ -183,7 +191,7 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
             error_x=error_bars(goodput),
             error_y=error_bars(points),
             name=name,
-            mode="lines+markers+text" if column.metric == "hit_rate" else "lines+markers",
+            mode="lines+markers+text" if column == series[1][1] else "lines+markers",
             text=[f"{value:g}" if isinstance(value, float) else str(value) for value in values],
             textposition="bottom center",
             line={"color": colour},
@@ -192,23 +200,25 @@ def tradeoff(cells: Sequence[Cell], axis: str) -> go.Figure:
             row=1,
             col=2,
         )
-    figure.update_xaxes(title=axis, row=1, col=1)
-    figure.update_xaxes(title=f"benign goodput (labels: {axis.rsplit('.', 1)[-1]})", row=1, col=2)
+    name = parameter_label(axis)
+    figure.update_xaxes(title=name, row=1, col=1)
+    figure.update_xaxes(title=f"{series[0][0]} (labels: {name})", row=1, col=2)
     figure.update_yaxes(title="share", rangemode="tozero", range=[0, 1.05], row=1, col=1)
     figure.update_yaxes(title="attack success", rangemode="tozero", range=[0, 1.05], row=1, col=2)
     n = min(len(cell.summaries) for cell in cells)
     return finished(figure, f"What the defense costs and what it buys (mean and 95 % interval, {n} seeds)", height=500)
 
 
-def _tradeoff_series(cells: Sequence[Cell]) -> list[tuple[str, Column, str, str]]:
+def _tradeoff_series(cells: Sequence[Cell], metrics: Sequence[str]) -> list[tuple[str, Column, str, str]]:
     """Return name, column, colour and symbol of each line; several adversaries have lines and signs of their own."""
-    styles = {key: (name, colour, symbol) for name, key, colour, symbol in TRADEOFF_SERIES}
+    success = [name for name in metrics if METRICS[name].part.of_attack and METRICS[name].share]
+    styles = {COST: COST_STYLE} | dict(zip(success, cycle(SUCCESS_STYLES), strict=False))
+    who = list(dict.fromkeys(name for cell in cells for name in cell.adversaries))
     found = []
     for column in columns(cells, list(styles)):
-        name, colour, symbol = styles[column.metric]
-        who = list(dict.fromkeys(a for cell in cells for a in cell.adversaries))
+        colour, symbol = styles[column.metric]
         variant = ("", "-open", "-dot", "-open-dot")[who.index(column.adversary) % 4] if column.adversary else ""
-        found.append((f"{column.adversary}: {name}" if column.adversary else name, column, colour, symbol + variant))
+        found.append((column.label, column, colour, symbol + variant))
     return found
 
 

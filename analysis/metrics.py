@@ -1,4 +1,4 @@
-"""Metrics of a finished run, each defined once, over arrays of queries."""
+"""What a finished run measured, over arrays of queries: the definitions that the table of metrics names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import OUTCOMES, RunRecord
+from sim import OUTCOMES, AttackRecord, RunRecord
 from sim.tolerance import latest
 
 ANSWERED = OUTCOMES.index("answered")
 UNFINISHED = OUTCOMES.index("unfinished")
+REJECTED = OUTCOMES.index("rejected")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +77,29 @@ class Queries:
         fast = record.zoo.latencies_s[variant] <= record.max_latency_s
         return (accurate & fast)[self.mask] & self.answered
 
+    @cached_property
+    def good(self) -> NDArray[np.bool_]:
+        """Whether each query was answered both within its spec and in time, shape (sent,)."""
+        return self.within_spec & self.in_time
+
     def share(self, which: NDArray[np.bool_]) -> float:
         """Return the share of all sent queries that a mask of shape (sent,) marks."""
         return float(which.mean()) if self.sent else float("nan")
+
+    @cached_property
+    def slo_attainment(self) -> float:
+        """Share of the queries answered by their deadlines."""
+        return self.share(self.in_time)
+
+    def spec_goodput_of_answered(self) -> float:
+        """Return the share of the answered queries whose variant meets their original spec; NaN without answers."""
+        answered = int(self.answered.sum())
+        return float(self.within_spec.sum()) / answered if answered else float("nan")
+
+    def goodput_per_s(self) -> float:
+        """Return the answers within spec and in time over the measured window, a second; 0 where that is empty."""
+        window_s = self.record.horizon_s - self.record.warmup_s
+        return float(self.good.sum()) / window_s if window_s > 0 else 0.0
 
     def effective_accuracy(self) -> float:
         """Return the mean profiled accuracy over all sent, counting zero for a late or missing answer."""
@@ -114,6 +135,66 @@ class Queries:
         answers = np.bincount(account, weights=self.answered).astype(np.float64)
         share = answers / np.bincount(account) if by_demand else answers
         return float(share.sum() ** 2 / (len(share) * (share**2).sum())) if share.any() else float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class AttackQueries:
+    """Look at the queries of one adversary, over the whole run.
+
+    Attributes:
+        record: the run.
+        attack: what the adversary did.
+    """
+
+    record: RunRecord
+    attack: AttackRecord
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """Row of each query in the run's columns, shape (queries,)."""
+        return np.array(self.attack.queries, dtype=np.int64)
+
+    def ended(self, *outcomes: str) -> int:
+        """Count the queries that ended in one of some outcomes."""
+        codes = [OUTCOMES.index(name) for name in outcomes]
+        return int(np.isin(self.record.outcome[self.rows], codes).sum())
+
+    def accounts_burnt(self) -> int:
+        """Count the accounts of which a query was rejected."""
+        rejected = self.rows[self.record.outcome[self.rows] == REJECTED]
+        return len(set(self.record.account[rejected].tolist()))
+
+    def price(self) -> float:
+        """Return the dollars charged for all answers."""
+        return float(self.record.price[self.rows].sum())
+
+    def wall_s(self) -> float:
+        """Return the simulated seconds from the start of the first phase to the end of the last; 0 without phases."""
+        phases = self.attack.phases
+        return phases[-1].end_s - phases[0].start_s if phases else 0.0
+
+
+def mean_batch_size(record: RunRecord) -> float:
+    """Return the queries a batch, copies and votes among them; NaN without batches."""
+    batches = int(record.batches.sum())
+    return int(record.batched.sum()) / batches if batches else float("nan")
+
+
+def throughput_per_s(record: RunRecord) -> float:
+    """Return the answers a second, of everybody and over the whole run."""
+    answered = int((record.outcome == ANSWERED).sum())
+    return answered / record.horizon_s if record.horizon_s > 0 else 0.0
+
+
+def cost(record: RunRecord) -> float:
+    """Return the dollars for all workers for as long as they were kept."""
+    return float((record.cost_per_hour * record.paid_s).sum() / 3600)
+
+
+def energy_j(record: RunRecord) -> float:
+    """Return the joules of all workers, computing and idle."""
+    idle_s = np.maximum(record.paid_s - record.busy_s, 0.0)
+    return float((record.power_w[:, 0] * record.busy_s + record.power_w[:, 1] * idle_s).sum())
 
 
 def deadlines_s(record: RunRecord) -> NDArray[np.float64]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, bars, error_bars, finished
-from analysis.study import CASE, COUNTED, SHARES, Cell, Column, columns
+from analysis.metric_table import METRICS
+from analysis.parameters import parameter_label
+from analysis.study import CASE, Cell, Column, columns
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, "#000000")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star")
-OF_CLONES = {"fidelity", "accuracy", "service_fidelity", "own_fidelity", "own_accuracy"}
-"""Shares that clones differ little in: their axis shows where they lie, not where 0 is."""
-
-UNITS = {"rate": "/s", "duration_s": "s"}
 
 
 def curves(cells: Sequence[Cell], axis: str, metrics: Sequence[str]) -> go.Figure:
@@ -43,18 +42,12 @@ def curves(cells: Sequence[Cell], axis: str, metrics: Sequence[str]) -> go.Figur
     cases = list(dict.fromkeys(cell.case for cell in cells))
     for row, others in enumerate(rows, start=1):
         for column, panel in enumerate(panels, start=1):
-            metric = panel.metric
             for case, colour, symbol in zip(cases, cycle(COLOURS), cycle(SYMBOLS), strict=False):
                 own = [cell for cell in cells if cell.case == case and _others(cell, axis) == others]
                 _add_case(figure, own, panel, (colour, symbol), (row, column))
             if row == len(rows):
                 figure.update_xaxes(title=_axis_title(axis), row=row, col=column)
-            name = panel.label + (" (share)" if metric in COUNTED else "")
-            figure.update_yaxes(title=name, row=row, col=column)
-            if metric not in OF_CLONES:
-                figure.update_yaxes(rangemode="tozero", row=row, col=column)
-            if metric in SHARES - OF_CLONES:
-                figure.update_yaxes(range=[0, 1.05], row=row, col=column)
+            figure.update_yaxes(**_axis(panel), row=row, col=column)
     if axis == "case":
         figure.update_xaxes(showticklabels=False)
     n = min(len(cell.summaries) for cell in cells)
@@ -63,10 +56,22 @@ def curves(cells: Sequence[Cell], axis: str, metrics: Sequence[str]) -> go.Figur
     return figure.update_layout(margin_t=60 if len(rows) == 1 else 100)
 
 
+def _axis(panel: Column) -> dict[str, Any]:
+    """Return plotly's settings of the axis of a metric."""
+    metric = METRICS[panel.metric]
+    drawn = metric.drawn_on
+    settings: dict[str, Any] = {"title": panel.label + (" (share)" if metric.counted else "")}
+    if drawn.log:
+        return settings | {"type": "log", "exponentformat": "power"}
+    if drawn.lowest is not None:
+        settings["rangemode"] = "tozero"
+    return settings | ({} if drawn.highest is None else {"range": [drawn.lowest, drawn.highest]})
+
+
 def _others(cell: Cell, axis: str) -> str:
     """Return what a cell is set to besides its case and the axis, as a panel's title."""
     others = {path: value for path, value in cell.settings.items() if path not in {CASE, axis}}
-    return ", ".join(f"{_axis_title(path)} {value}" for path, value in others.items())
+    return ", ".join(f"{parameter_label(path)} {value}" for path, value in others.items())
 
 
 def _add_case(
@@ -94,15 +99,8 @@ def _add_case(
 
 
 def _axis_title(axis: str) -> str:
-    """Return what a varied parameter is called: without the table that its like are in, with its unit."""
-    if axis == CASE:
-        return ""
-    parts = axis.removeprefix("workload.").split(".")
-    short = ".".join(parts[2:] if parts[0] == "adversary" else parts)
-    name = axis.rsplit(".", 1)[-1]
-    if name in UNITS:
-        return f"{short} ({UNITS[name]})"
-    return f"{short.removesuffix('_s')} (s)" if name.endswith("_s") else short
+    """Return what a varied parameter is called; nothing for cases, which the legend names."""
+    return "" if axis == CASE else parameter_label(axis)
 
 
 def frontier(cells: Sequence[Cell]) -> go.Figure:
@@ -125,7 +123,8 @@ def frontier(cells: Sequence[Cell]) -> go.Figure:
                 "line": {"color": "white", "width": 1},
             },
         )
-    figure.update_xaxes(title="accuracy of the answers that were in time")
-    figure.update_yaxes(title="SLO attainment", rangemode="tozero", range=[0, 1.05])
+    across, up = columns(cells, ["accuracy_in_time", "slo_attainment"])
+    figure.update_xaxes(title=across.label)
+    figure.update_yaxes(**_axis(up))
     n = min(len(cell.summaries) for cell in cells)
     return finished(figure, f"Attainment and accuracy: the upper right is better (95 % interval over {n} seeds)", 540)

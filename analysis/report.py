@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.definition import CLONE, EXTRACTION, Entry, Metric, RunTable
 from analysis.escaping import escaped
+from analysis.metric_table import METRICS
 from analysis.notes import shared
 from analysis.percentiles import marked_ms
+from sim import CloneQuality
 from zoo.text import visible
 
 STYLE = """
@@ -32,6 +35,10 @@ pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; }
 
 GENERATOR = '<meta name="generator" content="SiegeLab">'
 """Stands near the beginning of every page, so that a page can be replaced and a user's own file is not."""
+
+
+CAPACITY = "capacity is where the busiest worker group would compute all the time, in full batches"
+OF_CLONES = {field.name for field in fields(CloneQuality)}
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,44 @@ def _as_wide_as_the_page(figure: go.Figure) -> str:
 
 def run_tables(summary: dict[str, Any]) -> list[Table]:
     """Return the tables of one run: the two groups of senders, the attacks, and the cluster."""
-    attacks = [_attacks(summary)] if summary["attacks"] else []
-    outages = [_outages(summary)] if summary["outages"] else []
-    clones, backdoors = _clones(summary), _backdoors(summary)
+    several = [_attacks(summary), _clones(summary), _backdoors(summary), _outages(summary)]
     return [
         _groups(summary),
         *load_tables(summary),
-        *attacks,
-        *([clones] if clones.rows else []),
-        *([backdoors] if backdoors.rows else []),
-        *outages,
+        *(table for table in several if table.rows),
         _workers(summary),
         *notes_tables([summary]),
     ]
+
+
+def shown(value: Any, digits: int = 3) -> str:
+    """Return a number as tables show it: a dash for what is not known, thousands separated."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def metrics_in(table: RunTable) -> list[Metric]:
+    """Return the metrics that a table of one run shows."""
+    return [metric for metric in METRICS.values() if metric.part.table == table and metric.in_run]
+
+
+def cell(metric: Metric, entry: Entry | None) -> str:
+    """Return a metric as the tables of one run show it, from the entry of its part.
+
+    >>> cell(METRICS["models_found"], {"models_found": 5, "models_total": 6})
+    '5 of 6'
+    """
+    if entry is None:
+        return "–"
+    if metric.counts:
+        return " of ".join(shown(entry[key]) for key in metric.counts)
+    if metric.quantile:
+        marks = entry["latency_few"], entry["latency_at_least_s"]
+        return marked_ms(metric.quantile, entry["latency_s"][metric.quantile], *marks)
+    return shown(metric.of(entry), metric.digits)
 
 
 def load_tables(summary: dict[str, Any]) -> list[Table]:
@@ -102,14 +134,11 @@ def load_tables(summary: dict[str, Any]) -> list[Table]:
     workload = summary["workload"]
     if workload["rate_per_s"] is None and workload["capacity_per_s"] is None:
         return []
-    rates = [shown(workload[key], 1) for key in ("rate_per_s", "sent_per_s", "capacity_per_s")]
+    told = metrics_in("load")
     busy = ", ".join(f"{name} {shown(share)}" for name, share in summary["cluster"]["group_utilization"].items())
-    row = [workload["source"] or "–", *rates, shown(workload["load"]), busy]
-    return [Table(f"Load{asked(workload)}; {CAPACITY}", LOAD_HEADER, [row])]
-
-
-CAPACITY = "capacity is where the busiest worker group would compute all the time, in full batches"
-LOAD_HEADER = ["arrivals", "rate (/s)", "sent (/s)", "capacity (/s)", "load", "utilization"]
+    row = [workload["source"] or "–", *(cell(metric, workload) for metric in told), busy]
+    header = ["arrivals", *(metric.label for metric in told), METRICS["utilization"].label]
+    return [Table(f"Load{asked(workload)}; {CAPACITY}", header, [row])]
 
 
 def asked(workload: dict[str, Any]) -> str:
@@ -134,45 +163,31 @@ def notes_tables(summaries: Sequence[dict[str, Any]]) -> list[Table]:
     return [Table(caption, ["note", "runs"], [[note, f"{count} of {n}"] for note, count in notes.items()])]
 
 
-def shown(value: Any, digits: int = 3) -> str:
-    """Return a number as tables show it: a dash for what is not known, thousands separated."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.{digits}f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _groups(summary: dict[str, Any]) -> Table:
-    shares = ("goodput", "spec_goodput", "slo_violation_rate", "effective_accuracy", "answer_accuracy")
-    rows = []
-    for name in ("benign", "attacker"):
-        group = summary[name]
-        marks = group["latency_few"], group["latency_at_least_s"]
-        latency_ms = [marked_ms(q, group["latency_s"][q], *marks) for q in ("p50", "p99")]
-        rate = shown(group["goodput_per_s"], 1)
-        cells = [shown(group[key]) for key in shares]
-        rows.append([name, shown(group["sent"]), *cells, *latency_ms, rate])
-    header = ["senders", "sent", "goodput", "spec goodput", "SLO violations", "effective accuracy", "answer accuracy"]
+    told = metrics_in("queries")
+    rows = [[name, *(cell(metric, summary[name]) for metric in told)] for name in ("benign", "attacker")]
     window = f"sent after {summary['warmup_s']:g} s of {summary['duration_s']:,.1f} s; shares of all sent"
-    return Table(f"Queries {window}", [*header, "p50 (ms)", "p99 (ms)", "goodput (/s)"], rows)
+    return Table(f"Queries {window}", ["senders", *(metric.label for metric in told)], rows)
 
 
 def _attacks(summary: dict[str, Any]) -> Table:
-    rows = []
-    for attack in summary["attacks"]:
-        found, extracted = attack["fingerprint"] or {}, attack["extraction"] or {}
-        models = f"{found['models_found']} of {found['models_total']}" if found else "–"
-        shares = [shown(extracted.get(key)) for key in ("purity", "fidelity", "accuracy", "relative_accuracy")]
-        spent = [shown(attack["queries_sent"]), shown(attack["price"], 4), shown(attack["wall_s"], 1)]
-        extraction = [extracted.get("target", "–"), shown(extracted.get("labels"))]
-        rows.append([attack["name"], *spent, models, shown(found.get("hit_rate")), *extraction, *shares])
-    header = ["attack", "queries", "price ($)", "time (s)", "models found", "hit rate", "target", "labels"]
-    quality = ["purity", "fidelity", "accuracy", "relative accuracy"]
-    return Table("Attacks; fidelity and accuracy of the clone on held-out items", [*header, *quality], rows)
+    told = metrics_in("attacks")
+    rows = [
+        [
+            attack["name"],
+            *(cell(metric, metric.part.below(attack)) for metric in told),
+            (attack["extraction"] or {}).get("target", "–"),
+        ]
+        for attack in summary["attacks"]
+    ]
+    header = ["attack", *(metric.label for metric in told), "target"]
+    return Table("Attacks; fidelity and accuracy of the clone on held-out items", header, rows)
 
 
 def _clones(summary: dict[str, Any]) -> Table:
+    """Return a row a clone; what adversarial examples do was tried with the last of the recipe's alone."""
+    own = [m for m in METRICS.values() if m.part == CLONE or (m.part == EXTRACTION and m.stands_as in OF_CLONES)]
+    final = [metric for metric in metrics_in("clones") if metric not in own]
     rows = []
     for attack in summary["attacks"]:
         extracted = attack["extraction"] or {}
@@ -181,27 +196,22 @@ def _clones(summary: dict[str, Any]) -> Table:
             (name, extracted[key]) for name, key in (("recipe", "clone"), ("own", "own_clone")) if extracted.get(key)
         ]
         for name, clone in clones:
-            counts = [shown(clone[key]) for key in ("labels", "queries")]
-            keys = ("accuracy", "fidelity", "service_fidelity", "kl_nats", "l1")
-            final = clone is extracted.get("clone")
-            adversarial = [shown(extracted[key]) if final else "–" for key in ("transfer", "robust_accuracy")]
-            rows.append([attack["name"], name, *counts, *(shown(clone[key]) for key in keys), *adversarial])
-    header = ["attack", "trained by", "labels", "queries", "accuracy", "fidelity", "fidelity to the service"]
+            of_final = extracted if clone is extracted.get("clone") else None
+            quality = [cell(metric, clone) for metric in own]
+            rows.append([attack["name"], name, *quality, *(cell(metric, of_final) for metric in final)])
     caption = "Clones: trained by the scenario's recipe, or in the attack's own loop"
-    return Table(caption, [*header, "KL (nats)", "L1", "adversarial transfer", "accuracy under PGD"], rows)
+    return Table(caption, ["attack", "trained by", *(metric.label for metric in (*own, *final))], rows)
 
 
 def _backdoors(summary: dict[str, Any]) -> Table:
-    rows = []
-    for attack in summary["attacks"]:
-        if attack["backdoor"]:
-            keys = ("sent", "turned", "success", "expected")
-            rows.append([attack["name"], *(shown(attack["backdoor"][key]) for key in keys)])
-    return Table(
-        "Backdoors: triggered items that were answered, and with the wanted label",
-        ["attack", "answered", "turned", "success", "expected"],
-        rows,
-    )
+    told = metrics_in("backdoors")
+    rows = [
+        [attack["name"], *(cell(metric, attack["backdoor"]) for metric in told)]
+        for attack in summary["attacks"]
+        if attack["backdoor"]
+    ]
+    caption = "Backdoors: triggered items that were answered, and with the wanted label"
+    return Table(caption, ["attack", *(metric.label for metric in told)], rows)
 
 
 def _outages(summary: dict[str, Any]) -> Table:
@@ -215,12 +225,10 @@ def _outages(summary: dict[str, Any]) -> Table:
 
 def _workers(summary: dict[str, Any]) -> Table:
     cluster = summary["cluster"]
-    batch, rate = shown(cluster["mean_batch_size"], 2), shown(cluster["throughput_per_s"], 1)
-    # Zero where the scenario gives no price or power: nothing was asked, so nothing is said.
-    cost = f", cost ${shown(cluster['cost'], 4)}" if cluster["cost"] else ""
-    energy = f", energy {shown(cluster['energy_j'] / 1e3, 2)} kJ" if cluster["energy_j"] else ""
-    caption = f"Workers: mean batch {batch}, {rate} answers/s{cost}{energy}"
-    return Table(caption, ["worker", "utilization"], [[n, shown(u)] for n, u in cluster["utilization"].items()])
+    # Zero where the scenario gives no price or power, or copies nothing: nothing was asked, so nothing is said.
+    told = [f"{metric.label} {cell(metric, cluster)}" for metric in metrics_in("workers") if metric.of(cluster) != 0]
+    rows = [[name, shown(share)] for name, share in cluster["utilization"].items()]
+    return Table(f"Workers: {', '.join(told)}", ["worker", METRICS["utilization"].label], rows)
 
 
 def _shown_text(text: str) -> str:

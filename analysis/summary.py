@@ -9,40 +9,52 @@ from typing import Any
 
 import numpy as np
 
-from analysis.metrics import Queries, measured
+from analysis.definition import ATTACK, CLUSTER, SENDERS
+from analysis.metric_table import measures
+from analysis.metrics import AttackQueries, Queries, measured
 from analysis.notes import counted
 from analysis.offered import Offer, WorkloadSummary, offered
 from analysis.percentiles import QUANTILES, percentiles, remarks
 from analysis.windows import by_bin, recovery_s
-from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, RunRecord
+from sim import AttackRecord, Backdoor, Extraction, Fingerprint, RunRecord
 
 OUTAGE_BINS = 100
 
 
-REJECTED = OUTCOMES.index("rejected")
+class Measured:
+    """Let a part of a summary have its metrics as attributes, by their keys in ``summary.json``."""
+
+    metrics: dict[str, float | None]
+
+    def __getattr__(self, name: str) -> float | None:
+        # An object that is being copied or unpickled has no metrics yet, and is asked for more than these.
+        metrics = self.__dict__.get("metrics", {})
+        if name not in metrics:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}; its metrics: {', '.join(metrics)}")
+        return metrics[name]  # type: ignore[no-any-return]  # of __dict__, which has no types
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.__dict__.get("metrics", {})]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the part as ``summary.json`` holds it: its metrics stand among the rest."""
+        found: dict[str, Any] = {}
+        for key, value in asdict(self).items():  # type: ignore[call-overload]  # those who use it are dataclasses
+            found |= value if key == "metrics" else {key: value}
+        return found
 
 
 @dataclass(frozen=True)
-class GroupSummary:
-    """Hold the metrics of one group of senders; shares are over all sent, None where nothing was sent or answered.
+class GroupSummary(Measured):
+    """Hold what became of one group of senders.
 
     Attributes:
         sent: queries sent in the measured window.
         outcomes: number of queries by outcome.
-        latency_s: mean and percentiles of the answered queries, seconds.
+        latency_s: mean and percentiles of the answered queries, seconds; None where none was answered.
         latency_few: names of the percentiles of fewer answers than they need.
         latency_at_least_s: what percentiles come to at least that the queries unfinished at the end could raise.
-        slo_attainment: share answered by the deadline (the deadline goodput).
-        slo_violation_rate: 1 - ``slo_attainment``.
-        spec_goodput: share answered by a variant whose profile meets the original spec.
-        spec_goodput_of_answered: the same over answered queries only, as some of the literature counts.
-        deadline_goodput: share answered by the deadline.
-        goodput: share that is both within the spec and by the deadline.
-        goodput_per_s: count of both over the measured window, a second.
-        effective_accuracy: mean profiled accuracy, counting zero for a late or missing answer.
-        answer_accuracy: share of answered items whose top label is right.
-        jain_index: fairness of the answers between the accounts, in (0, 1].
-        jain_index_by_demand: the same of the share of its queries that each account has answered.
+        metrics: those of senders, by key; None where nothing was sent or answered.
     """
 
     sent: int
@@ -50,58 +62,33 @@ class GroupSummary:
     latency_s: dict[str, float | None]
     latency_few: tuple[str, ...]
     latency_at_least_s: dict[str, float]
-    slo_attainment: float | None
-    slo_violation_rate: float | None
-    spec_goodput: float | None
-    spec_goodput_of_answered: float | None
-    deadline_goodput: float | None
-    goodput: float | None
-    goodput_per_s: float
-    effective_accuracy: float | None
-    answer_accuracy: float | None
-    jain_index: float | None
-    jain_index_by_demand: float | None
+    metrics: dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class ClusterSummary:
+class ClusterSummary(Measured):
     """Hold what the cluster did over the whole run.
 
     Attributes:
         utilization: share of the run that each worker computed, by name.
         group_utilization: share of the time that its workers were kept that each worker group computed, by name.
-        mean_batch_size: queries a batch, copies and votes among them; None if there was none.
-        copies: how often a query was in a batch that did not answer it: a hedge's slower copy, or an earlier vote.
-        throughput_per_s: answers a second, over the whole run.
-        cost: dollars, all workers for the whole run.
-        energy_j: joules, computing and idle.
+        metrics: those of the cluster, by key.
     """
 
     utilization: dict[str, float]
     group_utilization: dict[str, float]
-    mean_batch_size: float | None
-    copies: int
-    throughput_per_s: float
-    cost: float
-    energy_j: float
+    metrics: dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class AttackSummary:
+class AttackSummary(Measured):
     """Hold what one adversary spent and achieved, over the whole run.
 
     Attributes:
         name: as the scenario names it.
         kind: of the attack.
         accounts: numbers of its accounts.
-        queries_sent: all queries.
-        queries_answered: those that were answered.
-        queries_rejected: those that a defense or a limit turned away (``rejected`` and ``throttled``).
-        accounts_burnt: its accounts of which a defense has rejected a query.
-        price: dollars charged for its answers.
-        solve_s: own computing time spent on challenges, seconds.
-        train_s: own computing time spent on training during the attack, simulated seconds.
-        wall_s: simulated seconds from its first to its last phase.
+        metrics: those of an attack, by key.
         fingerprint: what fingerprinting found; None if it did none.
         extraction: what extraction achieved; None if it did none.
         backdoor: what the use of a backdoor achieved; None if it did none.
@@ -111,14 +98,7 @@ class AttackSummary:
     name: str
     kind: str
     accounts: tuple[int, ...]
-    queries_sent: int
-    queries_answered: int
-    queries_rejected: int
-    accounts_burnt: int
-    price: float
-    solve_s: float
-    train_s: float
-    wall_s: float
+    metrics: dict[str, float | None]
     fingerprint: Fingerprint | None
     extraction: Extraction | None
     backdoor: Backdoor | None
@@ -219,7 +199,9 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain dictionaries and lists, as ``summary.json`` holds it."""
-        return asdict(self)
+        groups = {"benign": self.benign.to_dict(), "attacker": self.attacker.to_dict()}
+        attacks = tuple(attack.to_dict() for attack in self.attacks)
+        return asdict(self) | groups | {"cluster": self.cluster.to_dict(), "attacks": attacks}
 
 
 def summarize(
@@ -267,49 +249,26 @@ def summarize(
 
 
 def _group(queries: Queries) -> GroupSummary:
-    record = queries.record
-    useful = queries.within_spec & queries.in_time
-    window_s = record.horizon_s - record.warmup_s
     latency_s = queries.latency_s
     found = percentiles(latency_s, queries.age_s)
     mean_s = float(latency_s.mean()) if len(latency_s) else math.nan
-    attainment = queries.share(queries.in_time)
-    answered = int(queries.answered.sum())
     return GroupSummary(
         sent=queries.sent,
         outcomes=queries.outcomes(),
         latency_s={"mean": _known(mean_s)} | {k: found[k].value_s if found else None for k in QUANTILES},
         latency_few=tuple(name for name, percentile in found.items() if percentile.few),
         latency_at_least_s={k: p.at_least_s for k, p in found.items() if p.at_least_s is not None},
-        slo_attainment=_known(attainment),
-        slo_violation_rate=_known(1 - attainment),
-        spec_goodput=_known(queries.share(queries.within_spec)),
-        spec_goodput_of_answered=float(queries.within_spec.sum()) / answered if answered else None,
-        deadline_goodput=_known(attainment),
-        goodput=_known(queries.share(useful)),
-        goodput_per_s=float(useful.sum()) / window_s if window_s > 0 else 0.0,
-        effective_accuracy=_known(queries.effective_accuracy()),
-        answer_accuracy=_known(queries.answer_accuracy()),
-        jain_index=_known(queries.jain_index()),
-        jain_index_by_demand=_known(queries.jain_index(by_demand=True)),
+        metrics=measures(SENDERS, queries),
     )
 
 
 def _cluster(record: RunRecord) -> ClusterSummary:
     horizon_s = record.horizon_s
     share = record.busy_s / horizon_s if horizon_s > 0 else np.zeros(len(record.workers))
-    answered = int((record.outcome == OUTCOMES.index("answered")).sum())
-    batches = int(record.batches.sum())
-    idle_s = np.maximum(record.paid_s - record.busy_s, 0.0)
-    energy_j = record.power_w[:, 0] * record.busy_s + record.power_w[:, 1] * idle_s
     return ClusterSummary(
         utilization={name: float(value) for name, value in zip(record.workers, share, strict=True)},
         group_utilization=_by_group(record),
-        mean_batch_size=int(record.batched.sum()) / batches if batches else None,
-        copies=record.copies,
-        throughput_per_s=answered / horizon_s if horizon_s > 0 else 0.0,
-        cost=float((record.cost_per_hour * record.paid_s).sum() / 3600),
-        energy_j=float(energy_j.sum()),
+        metrics=measures(CLUSTER, record),
     )
 
 
@@ -324,22 +283,11 @@ def _by_group(record: RunRecord) -> dict[str, float]:
 
 
 def _attack(record: RunRecord, attack: AttackRecord) -> AttackSummary:
-    rows = np.array(attack.queries, dtype=np.int64)
-    outcomes = np.bincount(record.outcome[rows], minlength=len(OUTCOMES))
-    count = dict(zip(OUTCOMES, outcomes.tolist(), strict=True))
-    phases = attack.phases
     return AttackSummary(
         name=attack.name,
         kind=attack.kind,
         accounts=attack.accounts,
-        queries_sent=len(rows),
-        queries_answered=count["answered"],
-        queries_rejected=count["rejected"] + count["throttled"],
-        accounts_burnt=len(set(record.account[rows[record.outcome[rows] == REJECTED]].tolist())),
-        price=float(record.price[rows].sum()),
-        solve_s=attack.solve_s,
-        train_s=attack.train_s,
-        wall_s=phases[-1].end_s - phases[0].start_s if phases else 0.0,
+        metrics=measures(ATTACK, AttackQueries(record, attack)),
         fingerprint=attack.fingerprint,
         extraction=attack.extraction,
         backdoor=attack.backdoor,

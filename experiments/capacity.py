@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.intervals import Estimate, estimate
+from analysis.metric_table import METRICS
+from analysis.parameters import parameter_label
 from analysis.report import CAPACITY, Table, shown
 from analysis.summary import Summary
 from experiments.decode import DecodeError, Problem
@@ -187,7 +189,7 @@ def _probed(value: float, target: float, runs: Sequence[Summary]) -> Probe:
     """Gather the runs at one value; one that sent nothing has missed nothing."""
     attainment = estimate([one.benign.slo_attainment for one in runs], within=(0.0, 1.0))
     workload = runs[0].workload
-    busiest = [max(one.cluster.group_utilization.values()) for one in runs]
+    busiest = [METRICS["utilization"].of(one.cluster.to_dict()) or 0.0 for one in runs]
     return Probe(
         value=value,
         attainment=attainment,
@@ -212,10 +214,19 @@ def capacity_table(found: Capacity) -> Table:
         ]
         for p in sorted(found.probes, key=_value)
     ]
+    varied_as = parameter_label(found.path)
+    attainment = METRICS["slo_attainment"].label
     return Table(
-        f"Highest {found.path} with an SLO attainment of at least {found.target:g}: {found.value:.5g} (n = {n} a row); "
+        f"Highest {varied_as} with {attainment} of at least {found.target:g}: {found.value:.5g} (n = {n} a row); "
         f"{CAPACITY}; utilization of that group",
-        [found.path, "rate (/s)", "capacity (/s)", "utilization", "SLO attainment", "meets"],
+        [
+            varied_as,
+            METRICS["rate_per_s"].label,
+            METRICS["capacity_per_s"].label,
+            METRICS["utilization"].label,
+            attainment,
+            "meets",
+        ],
         rows,
     )
 

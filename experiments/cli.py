@@ -151,7 +151,7 @@ def sweep_command(
     from experiments.outputs import write_output
     from experiments.plugins import load_plugins
     from experiments.processes import worker_processes
-    from experiments.reporting import load_table, study_report, study_tables
+    from experiments.reporting import study_entries, study_report, study_tables
     from experiments.study import load_study
     from experiments.study import prune as prune_points
     from experiments.sweeping import plan
@@ -169,12 +169,7 @@ def sweep_command(
         write_output(report, study_report(done))
         tables = study_tables(wanted, done)
         pruned = prune_points(folder) if prune else 0
-    loads = load_table(wanted, done)
-    rows = [
-        dict(zip(tables[0].header, row, strict=True)) | dict(zip(loads.header, load, strict=True))
-        for row, load in zip(tables[0].rows, loads.rows, strict=True)
-    ]
-    print_tables(tables, rows if as_json else None)
+    print_tables(tables, study_entries(wanted, done) if as_json else None)
     if prune:
         say(f"pruned: {pruned} that the study does not name", as_json)
     say(f"report: {report}", as_json)

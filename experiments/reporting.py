@@ -10,11 +10,14 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.contrasts import contrasts, identical, shared_by_seeds
+from analysis.definition import Metric
 from analysis.escaping import escaped
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
+from analysis.metric_table import METRICS
+from analysis.parameters import parameter_label, parameter_labels
 from analysis.policy_figures import curves, frontier
-from analysis.report import CAPACITY, GENERATOR, Table, asked, notes_tables, page, run_tables
-from analysis.study import CASE, COLUMNS, Cell, columns
+from analysis.report import CAPACITY, GENERATOR, Table, asked, metrics_in, notes_tables, page, run_tables
+from analysis.study import CASE, Cell, columns
 from experiments.outputs import output
 from experiments.places import ResultsError, told
 from experiments.results import Folder, Fresh, kind_of, read_listed
@@ -26,7 +29,7 @@ RUN_FIGURES: dict[str, Callable[[Folder | Fresh], go.Figure]] = {
     "zoo": lambda run: zoo_front(run.summary, run.requests, run.attacks),
 }
 STUDY_FIGURES: dict[str, Callable[[StudyFolder], go.Figure]] = {
-    "tradeoff": lambda study: tradeoff(study.cells, study.study.axis),
+    "tradeoff": lambda study: tradeoff(study.cells, study.study.axis, study.study.metrics),
     "curves": lambda study: curves(study.cells, study.study.axis, study.study.metrics),
     "frontier": lambda study: frontier(study.cells),
 }
@@ -143,7 +146,9 @@ def study_report(folder: StudyFolder) -> str:
             figure.update_layout(title_text=f"{label}: {figure.layout.title.text}")
             figures.append(figure)
     seeds = ", ".join(map(str, study.seeds))
-    note = f"{len(folder.points)} runs of scenario {study.scenario}; {study.axis} varied, seeds {seeds}."
+    note = (
+        f"{len(folder.points)} runs of scenario {study.scenario}; {parameter_label(study.axis)} varied, seeds {seeds}."
+    )
     text = read_listed(folder.path, "study.toml").decode("utf-8") + "\n" + folder.scenario
     return page(
         f"SiegeLab study: {study.name}",
@@ -202,21 +207,26 @@ def identity_tables(folder: StudyFolder) -> list[Table]:
 
 def _named(cell: Cell) -> str:
     """Return the settings of a cell in words."""
-    rest = [f"{path.rsplit('.', 1)[-1]} = {value}" for path, value in cell.settings.items() if path != CASE]
+    rest = [f"{parameter_label(path)} = {value}" for path, value in cell.settings.items() if path != CASE]
     return " with ".join(part for part in (cell.case, ", ".join(rest)) if part)
 
 
 def load_table(study: Study, folder: StudyFolder) -> Table:
     """Return one row a value of the varied parameters: what was sent, and what that asks of the cluster."""
-    names = ("rate_per_s", "capacity_per_s", "load", "utilization")
-    rows = [[*_settings(study, cell), *(cell.shown(name) for name in names)] for cell in folder.cells]
+    shown = load_metrics()
+    rows = [[*_settings(study, cell), *(cell.shown(metric.name) for metric in shown)] for cell in folder.cells]
     caption = f"Load; {CAPACITY}, by the policy of the row; utilization is that of the busiest group"
     told = dict.fromkeys(asked(point.summary["workload"]) for point in folder.points if point.seed == study.seeds[0])
     if len(told) == 1 and all(told):
         caption = (
             f"Load{next(iter(told))} of the study's scenario at seed {study.seeds[0]}{caption.removeprefix('Load')}"
         )
-    return Table(caption, [*_varied(study), *(COLUMNS[name] for name in names)], rows)
+    return Table(caption, [*_varied(study), *(metric.label for metric in shown)], rows)
+
+
+def load_metrics() -> list[Metric]:
+    """Return what the table of a study's loads shows: what that of a run does, and the busiest group's utilization."""
+    return [*metrics_in("load"), METRICS["utilization"]]
 
 
 def _settings(study: Study, cell: Cell) -> list[str]:
@@ -225,7 +235,7 @@ def _settings(study: Study, cell: Cell) -> list[str]:
 
 
 def _varied(study: Study) -> list[str]:
-    return [path.rsplit(".", 1)[-1] for path in [*([CASE] if study.cases else []), *study.grid]]
+    return parameter_labels([*([CASE] if study.cases else []), *study.grid])
 
 
 def study_table(study: Study, folder: StudyFolder) -> Table:
@@ -236,6 +246,18 @@ def study_table(study: Study, folder: StudyFolder) -> Table:
         f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
     )
     return Table(caption + seeds_vary(folder), [*_varied(study), *(column.label for column in shown)], rows)
+
+
+def study_entries(study: Study, folder: StudyFolder) -> list[dict[str, Any]]:
+    """Return the tables of a study for JSON: a row a value of the varied parameters.
+
+    What is varied stands by its dotted path, and each metric by its name: mean, ends of the 95 % interval, and runs.
+    """
+    shown = columns(folder.cells, list(dict.fromkeys([*study.metrics, *(metric.name for metric in load_metrics())])))
+    return [
+        cell.settings | {column.key: cell.entry(column.metric, column.adversary) for column in shown}
+        for cell in folder.cells
+    ]
 
 
 def seeds_vary(folder: StudyFolder) -> str:

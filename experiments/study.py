@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.study import CASE, METRICS, Cell, Point, cells
+from analysis.metric_table import METRICS, STANDARD
+from analysis.study import CASE, Cell, Point, cells
 from experiments.budget import check_points
 from experiments.decode import DecodeError, decode, encode
 from experiments.folders import check_ours, remove_listed
@@ -23,17 +24,6 @@ from experiments.names import as_names, check_names
 from experiments.places import ResultsError
 from experiments.points import INDEX, read_point
 from experiments.results import Folder, kind_of, read_listed
-
-DEFENSE_METRICS = (
-    "goodput",
-    "slo_violation_rate",
-    "p50_ms",
-    "p99_ms",
-    "models_found",
-    "hit_rate",
-    "fidelity",
-    "accuracy",
-)
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class Study:
     keep_runs: bool = False
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
-    metrics: tuple[str, ...] = DEFENSE_METRICS
+    metrics: tuple[str, ...] = STANDARD
     baseline: str = ""
 
     def __post_init__(self) -> None:

@@ -242,13 +242,15 @@ def test_a_page_is_self_contained_and_escaped():
 def test_tables_of_a_run():
     groups, attacks, workers, notes = run_tables(hand_summary())
     assert notes.rows[0][0].startswith("benign: p90, p95, p99, p999 of latency of fewer answers than needed")
-    assert groups.rows[0][:3] == ["benign", "5", "0.200"]
-    assert attacks.rows[0][4:6] == ["1 of 4", "0.500"]
+    benign, thief = (dict(zip(table.header, table.rows[0], strict=True)) for table in (groups, attacks))
+    assert (benign["senders"], benign["sent"], benign["goodput"]) == ("benign", "5", "0.200")
+    assert (thief["models found"], thief["hit rate"], thief["target"]) == ("1 of 4", "0.500", "model4")
     assert workers.rows == [["gpu-0", "0.400"], ["gpu-1", "0.100"]]
     quiet = dict(hand_summary(), attacks=[])
     assert len(run_tables(quiet)) == 3
     bare = dict(hand_summary(), attacks=[dict(hand_summary()["attacks"][0], fingerprint=None, extraction=None)])
-    assert run_tables(bare)[1].rows[0][4] == "–"
+    row = dict(zip(run_tables(bare)[1].header, run_tables(bare)[1].rows[0], strict=True))
+    assert [row[name] for name in ("models found", "hit rate", "clone fidelity", "target")] == ["–"] * 4
 
 
 def test_numbers_are_shown_for_reading():
@@ -324,12 +326,16 @@ def test_seeds_share_what_is_equal_in_all_cells():
 
 def test_every_adversary_has_its_columns():
     rows = [fidelities("one", [0.5, 0.7])]
-    assert [column.label for column in columns(rows, ["fidelity", "goodput"])] == ["fidelity", "benign goodput"]
+    assert [column.label for column in columns(rows, ["fidelity", "goodput"])] == ["clone fidelity", "benign goodput"]
     spy = {"name": "spy", "extraction": {"fidelity": 0.25}}
     rows[0].summaries[0]["attacks"].append(spy)
     rows.append(Cell({"case": "two"}, ({"attacks": [spy]}, {"attacks": []})))
     found = columns(rows, ["fidelity", "goodput"])
-    assert [column.label for column in found] == ["benign goodput", "thief: fidelity", "spy: fidelity"]
+    assert [column.label for column in found] == [
+        "benign goodput",
+        "thief: clone fidelity",
+        "spy: clone fidelity",
+    ]
     values = [[cell.values(c.metric, c.adversary) for c in found[1:]] for cell in rows]
     assert values == [[[0.5, 0.7], [0.25, None]], [[None, None], [0.25, None]]]
 
@@ -359,10 +365,12 @@ def test_the_tables_of_a_run_show_clones_and_backdoors():
         table.caption.split(":")[0]: table
         for table in run_tables(summarize(by_hand(), [attacking], [], "x", 1).to_dict())
     }
-    rows = tables["Clones"].rows
-    assert [row[:4] for row in rows] == [
-        ["thief", how, n, "44"] for how, n in (("recipe", "30"), ("recipe", "30"), ("own", "31"))
+    header, rows = tables["Clones"].header, tables["Clones"].rows
+    assert [row[:3] for row in rows] == [
+        ["thief", how, n] for how, n in (("recipe", "30"), ("recipe", "30"), ("own", "31"))
     ]
+    first = dict(zip(header, rows[0], strict=True))
+    assert (first["queries by then"], first["KL divergence (nats)"], first["L1 distance"]) == ("44", "0.200", "0.300")
     assert [row[-2:] for row in rows] == [["–", "–"], ["0.250", "0.125"], ["–", "–"]]
     assert tables["Backdoors"].rows == [["thief", "10", "4", "0.400", "0.500"]]
 
@@ -391,8 +399,8 @@ def test_nothing_is_said_of_cost_and_energy_where_no_price_or_power_was_given():
         for group in ("gpu", "cpu")
         for key in ("cost_per_hour", "power_w", "idle_power_w")
     }
-    for overrides, texts in (({}, [", cost $", ", energy "]), (free, [])):
+    for overrides, texts in (({}, [", cost ($) ", ", energy (J) "]), (free, [])):
         scenario = load("quickstart", {"run.duration_s": 6.0, "adversary": {}, **overrides})
         tables = run_tables(run(scenario).summary.to_dict())
         (caption,) = (table.caption for table in tables if table.caption.startswith("Workers"))
-        assert [text for text in (", cost $", ", energy ") if text in caption] == texts
+        assert [text for text in (", cost ($) ", ", energy (J) ") if text in caption] == texts

@@ -323,5 +323,5 @@ def test_a_documented_infinity_goes_through_a_study(folder):
         done = CliRunner().invoke(app, ["sweep", "s.toml", "--out", "out", "--jobs", "1", "--json"])
         assert done.exit_code == 0, done.output
         rows = json.loads(done.stdout)
-        assert [row["max_latency_s"] for row in rows] == ["0.1", "inf"]
+        assert [row["workload.users.spec.max_latency_s"] for row in rows] == [0.1, "inf"]
     assert "inf" in (folder / "out" / "report.html").read_text(encoding="utf-8")

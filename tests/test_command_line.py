@@ -155,7 +155,7 @@ def test_a_sweep_runs_its_grid_and_goes_on_where_it_was(folder):
     lost.unlink()
     again = call("sweep", "tiny.toml", "--out", "study", "--json")
     rows = json.loads(again.stdout)
-    assert [row["discipline"] for row in rows] == ["fifo", "edf"] * 2
+    assert [row["policy.discipline"] for row in rows] == ["fifo", "edf"] * 2
     now = {path: path.stat().st_mtime_ns for path in (folder / "study" / "points").iterdir()}
     assert set(now) == set(points)
     assert {path for path in points if now[path] != points[path]} == {lost}

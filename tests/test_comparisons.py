@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from analysis import measured
 from analysis.figures import tradeoff
+from analysis.metric_table import METRICS
 from analysis.policy_figures import curves
 from analysis.report import run_tables
-from analysis.study import METRICS
 from experiments import load, run
 from experiments.capacity import capacity_table, find_capacity
 from experiments.cli import app
@@ -207,9 +207,10 @@ def test_a_study_in_json_has_them_in_every_row(base, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["sweep", "s.toml", "--jobs", "1", "--json"])
     assert done.exit_code == 0, done.output
     rows = json.loads(done.stdout)
-    assert [row["load"] for row in rows] == ["0.2", "0.4"]
-    assert [row["load (rate over capacity)"] for row in rows] == ["0.200", "0.400"]
-    assert all(float(row["utilization"]) > 0 for row in rows)
+    assert [row["workload.load"] for row in rows] == [0.2, 0.4]
+    assert [row["load"]["mean"] for row in rows] == pytest.approx([0.2, 0.4])
+    assert all(row["utilization"]["mean"] > 0 for row in rows)
+    assert [row["goodput"] for row in rows] == [row["goodput"] | {"low": None, "high": None, "n": 1} for row in rows]
 
 
 # --- the table of queries ---------------------------------------------------------------------------------------------

@@ -552,7 +552,7 @@ def test_a_sweep_removes_no_point(folder):
     def swept(*more):
         done = call("sweep", "tiny.toml", "--out", "study", "--jobs", 1, "--json", *more)
         assert done.exit_code == 0, done.output
-        return [row["discipline"] for row in json.loads(done.stdout)], done.stderr
+        return [row["policy.discipline"] for row in json.loads(done.stdout)], done.stderr
 
     edit(folder, "tiny.toml", "seeds = [1]", "seeds = [1, 2]")
     assert swept()[0] == ["fifo", "edf"]

@@ -12,8 +12,9 @@ from analysis import estimate
 from analysis.contrasts import Pair
 from analysis.figures import error_bars, tradeoff
 from analysis.intervals import difference, share_of_runs
+from analysis.metric_table import METRICS
 from analysis.policy_figures import curves, frontier
-from analysis.study import COUNTED, METRICS, SHARES, Cell
+from analysis.study import Cell
 
 shares = st.lists(st.floats(0, 1), min_size=2, max_size=6)
 
@@ -89,7 +90,7 @@ def summary(value: float, p99_s: float = 0.1, few: tuple[str, ...] = (), at_leas
     """Return a summary whose shares are all one value, as far as metrics read it."""
     benign = dict.fromkeys(
         ("goodput", "spec_goodput", "slo_attainment", "slo_violation_rate", "effective_accuracy", "jain_index",
-         "jain_index_by_demand"), value)  # fmt: skip
+         "jain_index_by_demand", "spec_goodput_of_answered", "deadline_goodput", "answer_accuracy"), value)  # fmt: skip
     benign["latency_s"] = {"p50": p99_s / 2, "p99": p99_s}
     benign |= {"latency_few": few, "latency_at_least_s": {} if at_least_s is None else {"p99": at_least_s}}
     clone = dict.fromkeys(("fidelity", "accuracy", "service_fidelity", "kl_nats"), value)
@@ -108,10 +109,15 @@ def spread(case: str, *values: float) -> Cell:
     return Cell({"case": case}, tuple(summary(value) for value in values))
 
 
-@pytest.mark.parametrize("metric", sorted(SHARES - COUNTED - {"accuracy_in_time"}))
+SHARES = sorted(
+    {metric.name for metric in METRICS.values() if metric.share and not metric.counted} - {"accuracy_in_time"}
+)
+
+
+@pytest.mark.parametrize("metric", SHARES)
 def test_every_share_of_a_study_stays_within_its_bounds(metric):
     cell, base = spread("a", 0.999, 0.9, 0.3), spread("b", 0.0, 0.05, 0.3)
-    assert METRICS[metric](cell.summaries[0]) == pytest.approx(0.999)
+    assert METRICS[metric].value(cell.summaries[0]) == pytest.approx(0.999)
     for one in (cell, base):
         low, high = one.interval(metric)
         assert 0 <= low <= high <= 1
