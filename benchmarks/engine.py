@@ -14,6 +14,8 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from policies import (
     Fifo,
     Greedy,
     JoinShortestQueue,
+    LeastLoadedFeasible,
     RandomFeasible,
     SharedQueue,
     SizeOrTimeout,
@@ -37,6 +40,7 @@ from policies import (
 from sim import (
     NOISE,
     OUTCOMES,
+    Admission,
     Arrivals,
     Cluster,
     ExponentialJitter,
@@ -79,6 +83,16 @@ def bursty(n, rate, seed=1):
     return Arrivals(sent_s, np.zeros(n, np.int32), np.full(n, -1, np.int32), accuracy, rng.uniform(0.06, 0.2, n))
 
 
+MM8 = Zoo("mm8", (Variant("m", "gpu", 1.0, 0, LatencyProfile((1,), (1.0,))),))
+
+
+def poisson(n, seed=1):
+    """Poisson arrivals that keep eight servers of one second busy for .8 of the time, with specs that all are met."""
+    sent_s = np.cumsum(np.random.default_rng(seed).exponential(1 / 6.4, n))
+    zeros = np.zeros(n, np.int32)
+    return Arrivals(sent_s, zeros, zeros, np.zeros(n), np.full(n, 1e9))
+
+
 def cpu_seconds(work):
     """Return the CPU seconds of a call and its result."""
     gc.collect()
@@ -87,10 +101,10 @@ def cpu_seconds(work):
     return time.process_time() - start, result
 
 
-def simulate(zoo, arrivals, operation, jitter, max_workers=WORKERS):
-    """Run the open-loop path from specs to the finished columns."""
+def simulate(zoo, arrivals, operation, jitter, max_workers=WORKERS, *, plain=None):
+    """Run the open-loop path from specs to the finished columns; ``plain=False`` takes the general one, the fleet."""
     group = WorkerGroup("gpu", max_workers, jitter=jitter)
-    cluster = Cluster(zoo, {"gpu": group}, operation, arrivals, seed=1)
+    cluster = Cluster(zoo, {"gpu": group}, operation, arrivals, seed=1, plain=plain)
     cluster.env.run()
     return cluster.record()
 
@@ -158,14 +172,10 @@ def against_ciw(n, rounds):
     Once as M/M/8, and once as eight queues of which each customer joins the shortest (ours by earliest deadlines, which
     are all alike). The two draw different customers.
     """
-    zoo = Zoo("mm8", (Variant("m", "gpu", 1.0, 0, LatencyProfile((1,), (1.0,))),))
     few = n // 8
 
     def ours(seed, policies):
-        sent_s = np.cumsum(np.random.default_rng(seed).exponential(1 / 6.4, n))
-        zeros = np.zeros(n, np.int32)
-        arrivals = Arrivals(sent_s, zeros, zeros, np.zeros(n), np.full(n, 1e9))
-        return simulate(zoo, arrivals, policies, ExponentialJitter())
+        return simulate(MM8, poisson(n, seed), policies, ExponentialJitter())
 
     results = {}
     for name, policies, network in (
@@ -182,6 +192,68 @@ def against_ciw(n, rounds):
         results[name] = {**best, "ratio": best["simulator"] / best["ciw"], "bar": 10.0, "mean_time_in_system": times}
     results["M/M/8"]["theory"] = 1.2860
     return results
+
+
+@dataclass(frozen=True)
+class Tally(Admission):
+    """Let every query in and count those of each account: state, and next to no work of its own."""
+
+    kind = "tally"
+
+    def gate(self):
+        """Return the function that counts."""
+        sent = Counter()
+
+        def count(query):
+            sent[query.account] += 1
+
+        return count
+
+
+def fleet(n, rounds):
+    """Compare the general path with the fast one where both can serve: by themselves, and with a hook that has state.
+
+    Both give the same rows, which is checked. What a hook costs is what the general path takes more with it.
+    """
+    shared = operator(SizeOrTimeout(MAX_BATCH, TIMEOUT_S), EarlyDrop())
+    front = front_zoo(), NoJitter()
+    scenarios = {
+        **{f"shared queues, batch {label}": (*front, bursty(n, rate), shared, 2.5) for label, rate in LOADS.items()},
+        **{
+            f"EDF, shortest queue, batch {label}": (*front, bursty(n, rate), shortest_queue(), 2.5)
+            for label, rate in EDF_LOADS.items()
+        },
+        "M/M/8": (MM8, ExponentialJitter(), poisson(n), operator(Greedy(1), DropNever()), 3.0),
+    }
+    return {name: fleet_beside_fast(n, rounds, *scenario) for name, scenario in scenarios.items()}
+
+
+def fleet_beside_fast(n, rounds, zoo, jitter, arrivals, policies, bar):
+    """Measure one scenario on both paths, and the general one with a hook and with a selection by load."""
+    by_load = replace(policies, selection=LeastLoadedFeasible())
+    cases = {
+        "fast": (policies, None),
+        "fleet": (policies, False),
+        "fleet with a hook": (replace(policies, admission=Tally()), None),
+        "fleet by load": (by_load, None),
+    }
+    seconds, records = dict.fromkeys(cases, np.inf), {}
+    for _ in range(rounds):
+        for name, (chosen, plain) in cases.items():
+            taken, records[name] = cpu_seconds(lambda c=chosen, p=plain: simulate(zoo, arrivals, c, jitter, plain=p))
+            seconds[name] = min(seconds[name], taken)
+    for name in ("fleet", "fleet with a hook"):
+        for column in ("outcome", "variant", "worker", "batch_size", "started_s", "finished_s", "delivered_s"):
+            fast, general = (getattr(records[which], column) for which in ("fast", name))
+            assert np.array_equal(fast, general, equal_nan=fast.dtype.kind == "f"), (name, column)
+    return {
+        "us_per_query": {name: taken / n * 1e6 for name, taken in seconds.items()},
+        "ratio": seconds["fleet"] / seconds["fast"],
+        "bar": bar,
+        "us_of_hook": (seconds["fleet with a hook"] - seconds["fleet"]) / n * 1e6,
+        "bar_of_hook": 0.6,
+        "bar_by_load": 4.0,
+    }
 
 
 def ciw_run(network, customers, seed):
@@ -309,12 +381,17 @@ def main():
     """Run everything and print it as JSON, bars beside the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
+    parser.add_argument("--fleet", action="store_true", help="only the general path beside the fast one")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
         peak(options.peak)
         return
     n, rounds = (20_000, 2) if options.quick else (200_000, 5)
+    beside = {"the fleet beside the fast path (microseconds, ratios of CPU time)": fleet(n // 2, rounds)}
+    if options.fleet:
+        report(beside, list(fleet_bars(*beside.values())))
+        return
     results = {
         "open-loop path against the heap loop (requests per CPU second)": against_heap_loop(n, rounds),
         "EDF and shortest of eight queues against the heap loop": against_edf_loop(n, rounds),
@@ -324,9 +401,23 @@ def main():
         "memory": memory(10 * n),
         "nanoseconds per request": linearity(10 * n * 5 if not options.quick else n),
     }
+    report(results | beside, [*against_bars(results), *fleet_bars(*beside.values())])
+
+
+def report(results, bars):
+    """Print the figures, and which of the bars do not hold."""
     print(json.dumps(results, indent=2))
-    missed = [row for row in against_bars(results) if not row[2]]
+    missed = [row for row in bars if not row[2]]
     print("all bars hold" if not missed else f"missed: {missed}")
+
+
+def fleet_bars(rows):
+    """Yield the same as ``against_bars`` for the fleet."""
+    for name, row in rows.items():
+        by_load = row["us_per_query"]["fleet by load"]
+        yield f"fleet, {name}", row["ratio"], row["ratio"] <= row["bar"]
+        yield f"hook, {name}", row["us_of_hook"], row["us_of_hook"] <= row["bar_of_hook"]
+        yield f"selection by load, {name}", by_load, by_load <= row["bar_by_load"]
 
 
 def against_bars(results):

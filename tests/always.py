@@ -1,19 +1,21 @@
-"""What holds in every run, whatever it is made of: checked while it runs and in what it leaves."""
+"""What holds in every run, while it runs and in what it leaves, and what a fuzz is to reach in some of them."""
 
 import json
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from experiments import running
-from sim import OUTCOMES
+from policies import PreemptivePriority
+from sim import OUTCOMES, AdaptiveSelection, Fault
 from sim.ledger import Ledger
 from sim.lifecycle import STATES
 from sim.machine import Machine
 from sim.memory import DeviceMemory
 
-ANSWERED = OUTCOMES.index("answered")
+ANSWERED, SHED = (OUTCOMES.index(name) for name in ("answered", "shed"))
 
 
 def watch(patch, down, steps):
@@ -108,6 +110,110 @@ def check_result(result):
             outcome: traffic.outcomes.get(outcome, 0) for outcome in OUTCOMES
         }
         assert traffic.sent == counts.sum()
+
+
+SOMETIMES = {
+    "a copy worked in vain",
+    "an ensemble voted",
+    "the load chose",
+    "a withdrawn model was replaced",
+    "a batch was interrupted",
+    "a worker was stopped",
+    "a worker was added",
+    "a batch was interrupted, and a worker was stopped",
+    "a query gave up its place",
+    "weights came and went",
+    "batches shared a device",
+    "messages took time",
+    "a query outlived a crash",
+    *(kind.kind for kind in Fault.__subclasses__() if hasattr(kind, "kind")),
+}
+"""What a fuzz of the fleet is to reach, each at least once."""
+
+
+def sometimes(record, policy, groups):
+    """Return what of ``SOMETIMES`` a run shows in its columns.
+
+    Args:
+        record: of the run.
+        policy: the operator, or the scenario's policies.
+        groups: the worker groups by name.
+    """
+    zoo, answered = record.zoo, record.outcome == ANSWERED
+    of_worker = [group for group in groups.values() for _ in range(group.most)]
+    number = [number for group in groups.values() for number in range(group.most)]
+    nested, shared = _overlaps(record, of_worker)
+    interrupted = nested and isinstance(policy.discipline, PreemptivePriority)
+    stopped = policy.scaling is not None and ((record.batches > 0) & (record.paid_s < record.horizon_s - 1e-9))
+    stopped = bool(np.any(stopped & (np.array(number) < [group.count for group in of_worker])))
+    found = {
+        "a copy worked in vain": policy.hedge_after_s is not None and record.copies > 0,
+        "an ensemble voted": any(len(zoo.members(variant)) > 1 for variant in np.unique(record.variant[answered])),
+        "the load chose": _chosen_by_load(record, policy.selection),
+        "a withdrawn model was replaced": _replaced(record),
+        "a batch was interrupted": interrupted,
+        "a worker was stopped": stopped,
+        "a worker was added": any(
+            batches and number >= group.count
+            for batches, number, group in zip(record.batches, number, of_worker, strict=True)
+        ),
+        "a batch was interrupted, and a worker was stopped": interrupted and stopped,
+        # Admission decides on arrival; what is shed later had been let in.
+        "a query gave up its place": ((record.outcome == SHED) & (record.delivered_s > record.arrived_s)).any(),
+        "weights came and went": any(
+            group.swapping is not None and _served_bytes(record, worker) > group.memory_bytes
+            for worker, group in enumerate(of_worker)
+        ),
+        "batches shared a device": shared,
+        "messages took time": (record.arrived_s > record.sent_s).any(),
+        "a query outlived a crash": any(
+            (answered & (record.arrived_s < out.start_s) & (record.started_s >= out.end_s)).any()
+            for out in record.outages
+            if out.kind == "crash"
+        ),
+    }
+    return {what for what, seen in found.items() if seen} | {outage.kind for outage in record.outages}
+
+
+def _overlaps(record, of_worker):
+    """Return whether a batch ran inside another on a worker that runs one at a time, and beside one elsewhere."""
+    nested = shared = False
+    for worker, group in enumerate(of_worker):
+        mine = (record.outcome == ANSWERED) & (record.worker == worker)
+        spans = sorted({(s, f) for s, f in zip(record.started_s[mine], record.finished_s[mine], strict=True)})
+        over = any(after[0] < before[1] for before, after in pairwise(spans))
+        nested |= over and group.streams == 1
+        shared |= over and group.streams > 1
+    return nested, shared
+
+
+def _chosen_by_load(record, selection):
+    """Return whether a selection that looks at the cluster chose another variant than on an idle one."""
+    if not isinstance(selection, AdaptiveSelection) or record.outages:
+        return False
+    spec = record.rewritten_min_accuracy, record.rewritten_max_latency_s
+    idle = selection.chooser(record.zoo)(*spec, np.full(len(record.outcome), 0.5))
+    return bool(((record.outcome == ANSWERED) & (record.variant != idle)).any())
+
+
+def _replaced(record):
+    """Return whether a query that a withdrawn model could have served was answered by another."""
+    for outage in record.outages:
+        if outage.kind == "model-withdrawal":
+            end_s = np.inf if np.isnan(outage.end_s) else outage.end_s
+            during = (record.arrived_s > outage.start_s) & (record.arrived_s < end_s) & (record.outcome == ANSWERED)
+            for variant, facts in enumerate(record.zoo.variants):
+                meets = record.rewritten_min_accuracy <= facts.accuracy
+                meets &= record.rewritten_max_latency_s >= record.zoo.latencies_s[variant]
+                if facts.model == outage.target and (during & meets).any():
+                    return True
+    return False
+
+
+def _served_bytes(record, worker):
+    """Return the memory of all variants that a worker answered with."""
+    mine = (record.outcome == ANSWERED) & (record.worker == worker)
+    return sum(record.zoo.variants[variant].memory_bytes for variant in np.unique(record.variant[mine]))
 
 
 @contextmanager
