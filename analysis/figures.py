@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from analysis.intervals import Estimate
 from analysis.metric_table import METRICS, STANDARD
+from analysis.metrics import is_decided
 from analysis.parameters import parameter_label
 from analysis.study import Cell, Column, columns
-from sim.tolerance import latest
+from analysis.windows import attainment_by_bin
 
 # Okabe and Ito's palette: told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -32,6 +34,7 @@ DEVICE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 PHASE_COLOURS = {"fingerprint": ORANGE, "extract": RED}
 MAX_POINTS = 400
 MAX_BINS = 7200
+Seconds = NDArray[np.float64]
 BINS_S = (1, 10, 60, 600, 3600, 86_400)
 
 
@@ -72,12 +75,12 @@ def timeline(requests: pd.DataFrame, attacks: pd.DataFrame, summary: Mapping[str
         figure.add_scatter(x=seconds, y=load, name=f"{group} load", line={"color": colour}, row=1, col=1)
     waiting = _in_system(requests, edges)
     figure.add_scatter(x=seconds, y=waiting, name="queries in the system (mean)", line={"color": GREEN}, row=2, col=1)
-    attainment = _attainment(requests, edges, float(summary["slo_scale"]))
+    attainment = _attainment(requests, edges, float(summary["duration_s"]))
     figure.add_scatter(x=seconds, y=attainment, name="benign attainment", line={"color": PURPLE}, row=3, col=1)
     _shade_phases(figure, attacks)
     figure.update_yaxes(title="queries / s", rangemode="tozero", row=1)
     figure.update_yaxes(title="queries", rangemode="tozero", row=2)
-    figure.update_yaxes(title="SLO attainment", range=[0, 1.02], row=3)
+    figure.update_yaxes(title=METRICS["slo_attainment"].label, range=[0, 1.02], row=3)
     figure.update_xaxes(title="simulated time (s)", row=3)
     n = len(requests)
     how = "per second" if bin_s == 1 else f"in bins of {bin_s:,} s"
@@ -244,7 +247,7 @@ def _shade_phases(figure: go.Figure, attacks: pd.DataFrame) -> None:
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=f"{adversary}: {phase}")
 
 
-def _in_system(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Any:
+def _in_system(requests: pd.DataFrame, edges: Seconds) -> Any:
     """Return the mean number of queries with no outcome yet in each bin, from ten samples of it."""
     sent_s = np.sort(requests["sent_s"].to_numpy())
     ended_s = np.sort(requests["delivered_s"].dropna().to_numpy())
@@ -253,14 +256,12 @@ def _in_system(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np
     return inside.reshape(-1, 10).mean(axis=1)
 
 
-def _attainment(requests: pd.DataFrame, edges: np.ndarray[tuple[int], np.dtype[np.float64]], slo_scale: float) -> Any:
-    """Return the share of benign queries sent in each bin that met their deadline; NaN where none was sent."""
+def _attainment(requests: pd.DataFrame, edges: Seconds, horizon_s: float) -> Any:
+    """Return the share of benign queries sent in each bin that met their deadline; NaN where that is known of none."""
     benign = requests[requests["group"] == "benign"]
-    deadline_s = benign["sent_s"] + slo_scale * benign["max_latency_s"]
-    met = (benign["outcome"] == "answered") & (benign["delivered_s"] <= latest(deadline_s.to_numpy()))
-    sent = np.histogram(benign["sent_s"], edges)[0]
-    good = np.histogram(benign.loc[met, "sent_s"], edges)[0]
-    return np.divide(good, sent, out=np.full(len(sent), np.nan), where=sent > 0)
+    unfinished = (benign["outcome"] == "unfinished").to_numpy()
+    known = is_decided(unfinished, benign["deadline_s"].to_numpy(), horizon_s)
+    return attainment_by_bin(benign["sent_s"].to_numpy(), known, benign["in_time"].to_numpy(), edges)
 
 
 def _log_milliseconds() -> dict[str, Any]:

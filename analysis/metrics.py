@@ -63,10 +63,9 @@ class Queries:
 
     @cached_property
     def decided(self) -> NDArray[np.bool_]:
-        """Whether it is known of each query if it met its deadline: it has its outcome, or the deadline is over."""
+        """Whether it is known of each query if it met its deadline, shape (sent,)."""
         record = self.record
-        over = latest(deadlines_s(record)) <= record.horizon_s
-        return np.asarray((record.outcome != UNFINISHED) | over)[self.mask]
+        return is_decided(record.outcome == UNFINISHED, deadlines_s(record), record.horizon_s)[self.mask]
 
     @cached_property
     def within_spec(self) -> NDArray[np.bool_]:
@@ -200,6 +199,17 @@ def energy_j(record: RunRecord) -> float:
 def deadlines_s(record: RunRecord) -> NDArray[np.float64]:
     """Return when the answer to each query is due, seconds, shape (queries,)."""
     return record.sent_s + record.slo_scale * record.max_latency_s
+
+
+def is_decided(unfinished: NDArray[np.bool_], deadline_s: NDArray[np.float64], horizon_s: float) -> NDArray[np.bool_]:
+    """Return of which queries it is known if they met their deadlines: that have an outcome, or whose time is over.
+
+    Args:
+        unfinished: which were under way at the end of the run, shape (queries,).
+        deadline_s: when the answer to each is due, seconds, shape (queries,).
+        horizon_s: end of the run, seconds.
+    """
+    return np.asarray(~unfinished | (latest(deadline_s) <= horizon_s))
 
 
 def everything(record: RunRecord) -> Queries:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 UNITS = (
     ("gib_per_s", "GiB/s"),
@@ -46,6 +47,16 @@ def parameter_labels(paths: Sequence[str]) -> list[str]:
     return [
         _said(path.split(".")) if labels.count(label) > 1 else label for path, label in zip(paths, labels, strict=True)
     ]
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Return what some parameters are set to.
+
+    >>> in_words({"case": "lazy", "run.duration_s": 5.0})
+    'case = lazy, duration (s) = 5.0'
+    """
+    labels = parameter_labels(list(settings))
+    return ", ".join(f"{label} = {value}" for label, value in zip(labels, settings.values(), strict=True))
 
 
 def _said(parts: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from analysis.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, bars, error_bars, finished
 from analysis.metric_table import METRICS
-from analysis.parameters import parameter_label
+from analysis.parameters import in_words, parameter_label
 from analysis.study import CASE, Cell, Column, columns
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, "#000000")
@@ -70,8 +70,7 @@ def _axis(panel: Column) -> dict[str, Any]:
 
 def _others(cell: Cell, axis: str) -> str:
     """Return what a cell is set to besides its case and the axis, as a panel's title."""
-    others = {path: value for path, value in cell.settings.items() if path not in {CASE, axis}}
-    return ", ".join(f"{parameter_label(path)} {value}" for path, value in others.items())
+    return in_words({path: value for path, value in cell.settings.items() if path not in {CASE, axis}})
 
 
 def _add_case(

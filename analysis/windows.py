@@ -83,10 +83,27 @@ def by_bin(queries: Queries, bin_s: float) -> Bins:
     sent_s = record.sent_s[queries.mask]
     sent = np.histogram(sent_s, edges_s)[0]
     decided = np.histogram(sent_s[queries.decided], edges_s)[0]
-    met = np.histogram(sent_s[queries.in_time], edges_s)[0]
-    good = np.histogram(sent_s[queries.in_time & queries.within_spec], edges_s)[0]
-    attainment = np.divide(met, decided, out=np.full(len(sent), math.nan), where=decided > 0)
+    good = np.histogram(sent_s[queries.good], edges_s)[0]
+    attainment = attainment_by_bin(sent_s, queries.decided, queries.in_time, edges_s)
     return Bins(edges_s, sent, decided, attainment, good / np.diff(np.minimum(edges_s, record.horizon_s)))
+
+
+def attainment_by_bin(
+    sent_s: NDArray[np.float64], decided: NDArray[np.bool_], in_time: NDArray[np.bool_], edges_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of the queries sent in each bin that met their deadlines, of those of which that is known.
+
+    Args:
+        sent_s: when each query was sent, seconds, shape (queries,).
+        decided: of which it is known, shape (queries,).
+        in_time: which met their deadlines, shape (queries,).
+        edges_s: of the bins, seconds, shape (bins + 1,).
+
+    Returns:
+        Shape (bins,), NaN where it is known of none.
+    """
+    known, met = (np.histogram(sent_s[which], edges_s)[0] for which in (decided, in_time))
+    return np.asarray(np.divide(met, known, out=np.full(len(known), math.nan), where=known > 0), dtype=np.float64)
 
 
 def recovery_s(bins: Bins, at_s: float, level: float | None = None) -> float | None:

@@ -14,7 +14,7 @@ from analysis.definition import Metric
 from analysis.escaping import escaped
 from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
 from analysis.metric_table import METRICS
-from analysis.parameters import parameter_label, parameter_labels
+from analysis.parameters import in_words, parameter_label, parameter_labels
 from analysis.policy_figures import curves, frontier
 from analysis.report import CAPACITY, GENERATOR, Table, asked, metrics_in, notes_tables, page, run_tables
 from analysis.study import CASE, Cell, columns
@@ -207,8 +207,8 @@ def identity_tables(folder: StudyFolder) -> list[Table]:
 
 def _named(cell: Cell) -> str:
     """Return the settings of a cell in words."""
-    rest = [f"{parameter_label(path)} = {value}" for path, value in cell.settings.items() if path != CASE]
-    return " with ".join(part for part in (cell.case, ", ".join(rest)) if part)
+    rest = {path: value for path, value in cell.settings.items() if path != CASE}
+    return " with ".join(part for part in (cell.case, in_words(rest)) if part)
 
 
 def load_table(study: Study, folder: StudyFolder) -> Table:

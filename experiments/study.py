@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.metric_table import METRICS, STANDARD
+from analysis.parameters import in_words
 from analysis.study import CASE, Cell, Point, cells
 from experiments.budget import check_points
 from experiments.decode import DecodeError, decode, encode
@@ -138,11 +139,10 @@ class StudyFolder:
         return read_listed(self.path, "scenario.toml").decode("utf-8")
 
     def kept_runs(self) -> list[tuple[str, Folder]]:
-        """Return the runs whose folders were kept, each with its settings as a label, in the order of the grid."""
-        labels = labels_of(self.study)
+        """Return the runs whose folders were kept, each with its settings in words, in the order of the grid."""
         return [
-            (label, Folder(self.path / "runs" / name))
-            for label, name in zip(labels, as_names(labels), strict=True)
+            (in_words(settings), Folder(self.path / "runs" / name))
+            for settings, name in zip(self.study.settings(), as_names(labels_of(self.study)), strict=True)
             if self.study.keep_runs and (self.path / "runs" / name).is_dir()
         ]
 
@@ -178,7 +178,7 @@ def prune(folder: Path) -> int:
 
 
 def labels_of(study: Study) -> list[str]:
-    """Return what each combination of a study is called, in their order."""
+    """Return what the folder of each combination of a study is called, in their order."""
     return [
         ", ".join(f"{path.rsplit('.', 1)[-1]} = {value}" for path, value in settings.items())
         for settings in study.settings()

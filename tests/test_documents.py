@@ -14,6 +14,7 @@ from test_house import MODULES, ROOT
 import adversaries
 import policies
 import workloads
+from analysis.metric_table import METRICS
 from experiments import load, looking, run
 from experiments.cli import app
 from sim import Crash, Defense, FrontendRestart, LinkLoss, SlowDown
@@ -42,6 +43,7 @@ def test_there_are_blocks_to_run():
         "README.md",
         "CONTRIBUTING.md",
         "attacks.md",
+        "metrics.md",
         "policies.md",
         "workloads.md",
     }
@@ -76,6 +78,11 @@ def test_the_guide_lists_every_part_of_an_attack():
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []
     assert [name for name in NAMES if f"| `{name}` |" not in text] == []
     assert [name for name in ("digits", *FILES) if f"`{name}`" not in text] == []
+
+
+def test_the_guide_defines_every_metric():
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", PAGES["metrics.md"].read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((metric.name, metric.label, metric.about) for metric in METRICS.values())
 
 
 def test_the_toml_of_the_guide_is_a_scenario(tmp_path):
