@@ -30,7 +30,7 @@ from sim import (
     Spec,
     stream,
 )
-from sim.frontend import Decision
+from sim.gateway.decision import Decision
 from zoo import TRIGGERED, Zoo
 
 ANSWERED = OUTCOMES.index("answered")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import Client
-from sim.crafted import CraftedItems
+from sim.gateway.synthetic import CraftedItems
 from zoo import AnswerTable
 
 Source = Literal["in-distribution", "near", "out-of-distribution", "noise"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import OUTCOMES, AttackRecord, RunRecord
-from sim.tolerance import latest
+from sim.engine.tolerance import latest
 
 ANSWERED = OUTCOMES.index("answered")
 UNFINISHED = OUTCOMES.index("unfinished")

@@ -100,5 +100,5 @@ def digest(*columns: NDArray[Any]) -> str:
     whole = hashlib.sha256()
     for column in columns:
         whole.update(f"{column.dtype.str}{column.shape}".encode())
-        whole.update(memoryview(np.ascontiguousarray(column)).cast("B"))  # type: ignore[arg-type]  # as sim.log does
+        whole.update(memoryview(np.ascontiguousarray(column)).cast("B"))  # type: ignore[arg-type]  # as sim.engine.columns does
     return whole.hexdigest()[:16]

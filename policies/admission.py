@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from sim import Admission
 from sim.contracts import Candidate
-from sim.tolerance import ROUNDING
+from sim.engine.tolerance import ROUNDING
 
 LEAST_RATE, MOST_BURST = 1e-12, 1e15
 """Bounds of a bucket's numbers, so that the moments at which it holds enough are floats."""
@@ -89,8 +89,8 @@ class TokenBucket(Admission):
 
     The numbers of a scenario are decimals, and no float is 1 / 10 s: what a bucket holds is counted in whole queries
     since it was last full, and the time at which it holds enough is one exact quotient, met within the rounding of
-    decimal times (``sim.tolerance.ROUNDING``). So an account that sends at its rate to the instant is never throttled,
-    however long it does, as in the equivalent virtual scheduling of ATM's cell rate algorithm (ITU-T I.371).
+    decimal times (``sim.engine.tolerance.ROUNDING``). So an account that sends at its rate to the instant is never
+    throttled, however long it does, as in the equivalent virtual scheduling of ATM's cell rate algorithm (ITU-T I.371).
 
     Attributes:
         rate: tokens a second that every account gets, above 0; a query costs one.

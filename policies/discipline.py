@@ -10,7 +10,7 @@ from typing import ClassVar
 from policies.fair_queues import DeficitQueue, FairQueue, Shares
 from sim import Discipline
 from sim.contracts import Number, Waiting
-from sim.queues import FifoQueue, KeyedQueue, LifoQueue, Queue
+from sim.engine.queues import FifoQueue, KeyedQueue, LifoQueue, Queue
 
 CLASS_STEP = 2.0**30
 LEAST_DEFICIT = 0.001

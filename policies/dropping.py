@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sim import Dropping
 from sim.contracts import Former, Sizer
-from sim.queues import Queue
+from sim.engine.queues import Queue
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,32 @@
 """The cluster as SimPy processes: clock, random streams, query life, stations, frontend, client and log."""
 
 from sim.client import NOISE, Answer, BudgetExhausted, Client, Spec
-from sim.clock import Simulation
 from sim.cluster import Cluster
 from sim.contracts import (
     AdaptiveSelection,
     Admission,
     Batching,
     Defense,
+    Demand,
     Discipline,
     DispatchSelection,
     Dropping,
     Jitter,
+    Placement,
+    Pool,
     Pricing,
     Routing,
+    Scaling,
     Selection,
+    Shelf,
 )
-from sim.faults import Crash, Fault, FrontendRestart, LinkLoss, ModelWithdrawal, SlowDown
+from sim.engine.clock import Simulation
+from sim.engine.lifecycle import OUTCOMES, LifecycleError
+from sim.engine.streams import stream
+from sim.fleet.faults import Crash, Fault, FrontendRestart, LinkLoss, ModelWithdrawal, SlowDown
 from sim.jitter import EmpiricalJitter, ExponentialJitter, LognormalJitter, NoJitter
-from sim.lifecycle import OUTCOMES, LifecycleError
-from sim.memory import Swapping
 from sim.network import Link, Network
 from sim.operation import Operator
-from sim.provisioning import Demand, Placement, Pool, Scaling, Shelf
 from sim.records import (
     Arrivals,
     AttackRecord,
@@ -34,8 +38,7 @@ from sim.records import (
     Phase,
     RunRecord,
 )
-from sim.streams import stream
-from sim.workers import WorkerGroup, hosted_by, placed
+from sim.workers import Swapping, WorkerGroup, hosted_by, placed
 
 __all__ = [
     "Simulation",

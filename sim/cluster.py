@@ -10,24 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event, Process
 
-from sim.books import close_books
 from sim.client import Answer, Client, Spec
-from sim.clock import Simulation
+from sim.closing import close_books
 from sim.contracts import AdaptiveSelection, DispatchSelection, Misfit, Waiting
-from sim.crafted import CraftedItems
-from sim.faults import Fault, unleash
-from sim.fleet import Fleet
-from sim.frontend import Decision, decide_open_loop
-from sim.ledger import Ledger
-from sim.lifecycle import QUEUED
-from sim.log import QueryLog, cells
+from sim.engine.clock import Simulation
+from sim.engine.columns import QueryColumns, as_memory
+from sim.engine.lifecycle import QUEUED
+from sim.engine.tolerance import latest
+from sim.fast.journal import Journal
+from sim.fast.path import PlainStations
+from sim.fleet.faults import Fault, unleash
+from sim.fleet.ledger import Ledger
+from sim.fleet.path import Fleet
+from sim.fleet.scaling import scale
+from sim.fleet.standstill import Standstill
+from sim.gateway.decision import Decision, decide_open_loop
+from sim.gateway.synthetic import CraftedItems
 from sim.network import Network
 from sim.operation import Operator
 from sim.records import Arrivals, RunRecord
-from sim.scaling import scale
-from sim.standstill import Standstill
-from sim.stations import PlainStations
-from sim.tolerance import latest
 from sim.workers import WorkerGroup, hosted_by
 from zoo import Zoo
 
@@ -85,7 +86,7 @@ class Cluster:
                 and not faults
                 and all(group.plain for group in groups.values())
             )
-        self.log = QueryLog(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
+        self.log: QueryColumns = Journal(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, self.env)
         self.crafted = None if zoo.answers is None else CraftedItems(zoo.answers)
         self._table: Any = None if zoo.answers is None else zoo.answers.probabilities
         self._waiting: dict[int, Event] = {}
@@ -102,10 +103,10 @@ class Cluster:
             self._urgency(),
         )
         keys = operator.discipline.keys(Waiting(*columns))
-        self._keys: Any = cells(keys)
+        self._keys: Any = as_memory(keys)
         self._deadline_s: Any = None
         if self._reads_deadlines(plain):
-            self._deadline_s = cells(latest(self.log.sent_s + max_wait_s))
+            self._deadline_s = as_memory(latest(self.log.sent_s + max_wait_s))
         self.fleet: Fleet | None = None
         self._enter: Callable[[int], object]
         if plain:

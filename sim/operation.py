@@ -13,11 +13,11 @@ from sim.contracts import (
     Dropping,
     Pricing,
     Routing,
+    Scaling,
     Selection,
 )
-from sim.frontend import Decision
-from sim.provisioning import Scaling
-from sim.streams import stream
+from sim.engine.streams import stream
+from sim.gateway.decision import Decision
 from zoo import Zoo
 
 

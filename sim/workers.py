@@ -5,14 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sim.contracts import Jitter
 from sim.jitter import NoJitter
-from sim.memory import Swapping
 from zoo import Variant, Zoo
 
 GIBIBYTE = 2**30
+Eviction = Literal["lru", "lfu", "demand"]
 MOST_RATE = 1e12  # dollars an hour, or watts: sums over all workers stay far from the end of the floats
+
+
+@dataclass(frozen=True)
+class Swapping:
+    """Describe how weights come into device memory.
+
+    Attributes:
+        gib_per_s: bandwidth of the channel from the host to each device, GiB a second, above 0; 12 for PCIe 3.
+        base_s: seconds that every load takes besides, at least 0.
+        eviction: what makes room: the variant used longest ago (``lru``), the one used least often (``lfu``), or the
+            one with the fewest queries waiting at the worker, then the one used longest ago (``demand``).
+        preload: load what fits, in the order of the zoo, before the run.
+    """
+
+    gib_per_s: float = 12.0
+    base_s: float = 0.0
+    eviction: Eviction = "lru"
+    preload: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gib_per_s < math.inf:
+            raise ValueError(f"gib_per_s must be above 0 and finite, not {self.gib_per_s}")
+        if not 0 <= self.base_s < math.inf:
+            raise ValueError(f"base_s must be at least 0 and finite, not {self.base_s}")
 
 
 @dataclass(frozen=True)

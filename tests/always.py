@@ -10,10 +10,10 @@ import pytest
 from experiments import running
 from policies import PreemptivePriority
 from sim import OUTCOMES, AdaptiveSelection, Fault
-from sim.ledger import Ledger
-from sim.lifecycle import STATES
-from sim.machine import Machine
-from sim.memory import DeviceMemory
+from sim.engine.lifecycle import STATES
+from sim.fleet.ledger import Ledger
+from sim.fleet.machine import Machine
+from sim.fleet.memory import DeviceMemory
 
 ANSWERED, SHED = (OUTCOMES.index(name) for name in ("answered", "shed"))
 

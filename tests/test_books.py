@@ -29,8 +29,8 @@ from policies import (
     TargetUtilization,
 )
 from sim import OUTCOMES, NoJitter, SlowDown
-from sim.fleet import Fleet
-from sim.machine import Machine
+from sim.fleet.machine import Machine
+from sim.fleet.path import Fleet
 
 ANSWERED = OUTCOMES.index("answered")
 assert NETWORK.links == RACKS

@@ -24,7 +24,7 @@ from policies import (
     WorkDelaying,
 )
 from sim import OUTCOMES
-from sim.tolerance import TOLERANCE, due, latest
+from sim.engine.tolerance import TOLERANCE, due, latest
 from zoo import LatencyProfile, Variant, Zoo
 
 

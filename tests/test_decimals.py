@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.network import BITS, Link, Network, Topology
+from sim.fleet.topology import BITS, Topology
+from sim.network import Link, Network
 from workloads.traces import read_trace
 from workloads.traces.table import less_first
 from zoo.units import less

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sim import LifecycleError, Simulation, Spec, stream
-from sim.clock import ARRIVALS_PER_BLOCK, Alarm
-from sim.lifecycle import CODE, OUTCOMES, STATES, TRANSITIONS, advance
-from sim.queues import FifoQueue, KeyedQueue
+from sim.engine.clock import ARRIVALS_PER_BLOCK, Alarm
+from sim.engine.lifecycle import CODE, OUTCOMES, STATES, TRANSITIONS, advance
+from sim.engine.queues import FifoQueue, KeyedQueue
 
 
 def test_simpy_still_has_the_private_fields_that_the_clock_uses():

@@ -60,10 +60,10 @@ from sim import (
     Spec,
     Swapping,
 )
-from sim.ledger import Ledger
-from sim.lifecycle import STATES, TRANSITIONS
-from sim.machine import Machine
-from sim.memory import DeviceMemory
+from sim.engine.lifecycle import STATES, TRANSITIONS
+from sim.fleet.ledger import Ledger
+from sim.fleet.machine import Machine
+from sim.fleet.memory import DeviceMemory
 from zoo import Zoo
 
 

@@ -21,7 +21,7 @@ from policies import (
     RandomFeasible,
     SizeOrTimeout,
 )
-from sim.queues import FifoQueue
+from sim.engine.queues import FifoQueue
 from zoo import Variant, Zoo, affine_law, load_table
 
 # A dominated twin in the middle: (accuracy, ms).

@@ -65,7 +65,7 @@ from policies.selection.ensemble import majority_accuracy
 from policies.selection.proteus import plan_workers
 from sim import OUTCOMES, Demand, Pool, Shelf, Simulation, Swapping
 from sim.contracts import Candidate, Waiting
-from sim.memory import DeviceMemory
+from sim.fleet.memory import DeviceMemory
 from zoo import AnswerTable, DataSet, LatencyProfile, Variant, Zoo, affine_law
 
 ANSWERED, SHED, THROTTLED = (OUTCOMES.index(name) for name in ("answered", "shed", "throttled"))

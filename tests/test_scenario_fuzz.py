@@ -14,7 +14,7 @@ from experiments.loading import ScenarioError, builtin
 from experiments.running import run
 from experiments.scenario import Scenario
 from sim import OUTCOMES, Defense, Fault
-from sim.lifecycle import STATES
+from sim.engine.lifecycle import STATES
 
 CHOOSERS = "two defenses choose"
 

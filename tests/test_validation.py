@@ -11,10 +11,10 @@ from analysis import queueing
 from experiments.systems import rows
 from experiments.validating import Validation, Verdict, validate, validation_json, validation_page, validation_table
 from sim import stream
-from sim.fleet import Fleet
-from sim.lifecycle import CODE, RUNNING
-from sim.queues import FifoQueue
-from sim.station import Station
+from sim.engine.lifecycle import CODE, RUNNING
+from sim.engine.queues import FifoQueue
+from sim.fast.station import Station
+from sim.fleet.path import Fleet
 
 SMALL = rows(scale=0.08)
 

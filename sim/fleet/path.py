@@ -11,21 +11,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.contracts import AdaptiveSelection, Candidate, Pilot, Waiting, fitting
-from sim.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
-from sim.displacement import check_displacement, displaced
-from sim.frontends import Frontend, Frontends
-from sim.hedging import Hedging
-from sim.hiring import hire
-from sim.ledger import Ledger
-from sim.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, TRAVELLING
-from sim.log import cells
-from sim.machine import Batch, Machine
-from sim.network import Network, Topology
+from sim.engine.columns import as_memory
+from sim.engine.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, TRAVELLING
+from sim.engine.tolerance import due
+from sim.fleet.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
+from sim.fleet.displacement import check_displacement, displaced
+from sim.fleet.frontends import Frontend, Frontends
+from sim.fleet.hedging import Hedging
+from sim.fleet.hiring import hire
+from sim.fleet.ledger import Ledger
+from sim.fleet.machine import Batch, Machine
+from sim.fleet.topology import Topology
+from sim.fleet.upkeep import Upkeep
+from sim.fleet.view import FleetView
+from sim.fleet.withdrawals import Withdrawals
+from sim.network import Network
 from sim.records import Outage
-from sim.tolerance import due
-from sim.upkeep import Upkeep
-from sim.view import FleetView
-from sim.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from sim.cluster import Cluster
@@ -80,7 +81,7 @@ class Fleet:
             network = cluster.network
             self.topology = fitting(("network",), lambda: Topology(network, names, self.operator.frontends), Network)
             accounts = int(self.ledger.account.max(initial=0)) + 1
-            self._region = cells(self.topology.regions_of(accounts, cluster.seed))
+            self._region = as_memory(self.topology.regions_of(accounts, cluster.seed))
         self.frontends = Frontends(self)
         self.upkeep = Upkeep(self)
         self.withdrawals = Withdrawals(self)
@@ -110,7 +111,7 @@ class Fleet:
         self._feasible = [
             tuple(row[:count]) for row, count in zip(sets.members.tolist(), sets.counts.tolist(), strict=True)
         ]
-        self._cell, self._uniform = cells(self.ledger.cell), cells(self.ledger.uniform)
+        self._cell, self._uniform = as_memory(self.ledger.cell), as_memory(self.ledger.uniform)
         view = FleetView(self)
         self.pilot = selection.pilot(self.zoo, view)
         if selection.period_s < math.inf:

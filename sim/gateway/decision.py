@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim.contracts import Choose, Floats, Rewrite, Variants
-from sim.log import QueryLog, cells
-from sim.station import Station
+from sim.engine.columns import QueryColumns
 
 ROWS_PER_BLOCK = 262_144
 Cell = Callable[[Floats, Floats], Variants]
@@ -40,7 +39,7 @@ class Decision:
         return min_accuracy, max_latency_s, self.choose(min_accuracy, max_latency_s, uniform), uniform
 
 
-def decide_open_loop(log: QueryLog, decision: Decision, cell: Cell | None = None) -> None:
+def decide_open_loop(log: QueryColumns, decision: Decision, cell: Cell | None = None) -> None:
     """Decide all open-loop queries before the run, in blocks, into the log's columns.
 
     Args:
@@ -59,33 +58,3 @@ def decide_open_loop(log: QueryLog, decision: Decision, cell: Cell | None = None
         if decision.rewrites:
             log.rewritten_min_accuracy[block] = accuracy
             log.rewritten_max_latency_s[block] = latency_s
-
-
-def assemble_entry(
-    log: QueryLog, hosts: Sequence[Sequence[Station]], route: Callable[[int], Station] | None
-) -> Callable[[int], object]:
-    """Return the function that sends a decided query to its station.
-
-    Args:
-        log: the books; ``log.variant`` holds the decisions.
-        hosts: for every variant the stations that can serve it.
-        route: chooses among them; None where every variant has exactly one host.
-    """
-    variants = cells(log.variant)
-    sole = [stations[0] for stations in hosts]
-    if len(set(sole)) == 1 and route is None:
-        return sole[0].put
-
-    def enter_directly(row: int) -> None:
-        sole[variants[row]].put(row)
-
-    def enter_routed(row: int) -> None:
-        variant = variants[row]
-        if variant < 0:
-            sole[0].put(row)
-        else:
-            station = route(variant)  # type: ignore[misc]
-            station.load += 1
-            station.put(row)
-
-    return enter_directly if route is None else enter_routed

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sim.dispatcher import Dispatcher
-from sim.machine import Batch
+from sim.fleet.dispatcher import Dispatcher
+from sim.fleet.machine import Batch
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 class Upkeep:

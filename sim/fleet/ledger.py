@@ -11,16 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.clock import Simulation
-from sim.lifecycle import CODE, OUTCOMES, PENDING, QUEUED, RETURNING, RUNNING, STATES, STEPS, TRAVELLING, LifecycleError
-from sim.log import QueryLog, Service, cells
-from sim.machine import Batch, Machine
+from sim.engine.clock import Simulation
+from sim.engine.columns import QueryColumns, Service, as_memory
+from sim.engine.lifecycle import (
+    CODE,
+    OUTCOMES,
+    PENDING,
+    QUEUED,
+    RETURNING,
+    RUNNING,
+    STATES,
+    STEPS,
+    TRAVELLING,
+    LifecycleError,
+)
+from sim.fleet.machine import Batch, Machine
 from sim.records import Arrivals
 
 FIRST_OUTCOME = CODE[OUTCOMES[0]]
 
 
-class Ledger(QueryLog):
+class Ledger(QueryColumns):
     """Keep the books of a run in which anything may happen to a query.
 
     Args:
@@ -45,14 +56,18 @@ class Ledger(QueryLog):
         self._times = {name: np.full(n, np.nan) for name in ("started_s", "finished_s", "delivered_s")}
         self._worker = np.full(n, -1, dtype=np.int16)
         self._batch_size = np.zeros(n, dtype=np.int32)
-        self.state, self.worker, self.batch_size = cells(self._state), cells(self._worker), cells(self._batch_size)
-        self.served_by = cells(self.variant)
-        self.started_s, self.finished_s, self.delivered_s = (cells(column) for column in self._times.values())
+        self.state, self.worker, self.batch_size = (
+            as_memory(self._state),
+            as_memory(self._worker),
+            as_memory(self._batch_size),
+        )
+        self.served_by = as_memory(self.variant)
+        self.started_s, self.finished_s, self.delivered_s = (as_memory(column) for column in self._times.values())
 
     @cached_property
     def floors(self) -> Any:
         """Minimum accuracy that each query is served by, once it has been decided."""
-        return cells(self.rewritten_min_accuracy)
+        return as_memory(self.rewritten_min_accuracy)
 
     def note_arrival(self, row: int, now: float) -> None:
         """Note when a query reached a frontend, seconds."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sim.clock import Timer
-from sim.dispatcher import Dispatcher
+from sim.engine.clock import Timer
+from sim.fleet.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 class Hedging:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sim.contracts import Misfit
-from sim.lifecycle import OUTCOMES
+from sim.engine.lifecycle import OUTCOMES
 
 if TYPE_CHECKING:
-    from sim.dispatcher import Dispatcher
-    from sim.fleet import Fleet
+    from sim.fleet.dispatcher import Dispatcher
+    from sim.fleet.path import Fleet
 
 SHED = OUTCOMES.index("shed")
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.contracts import Part
+from sim.contracts.part import Part
 from zoo import Zoo
 
 

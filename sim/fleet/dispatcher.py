@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sim.clock import Simulation, Timer
 from sim.contracts import Batching, Discipline, Dropping, Fit
-from sim.ledger import Ledger
-from sim.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING
-from sim.machine import Batch, Machine
-from sim.queues import OrderedQueue, Queue
-from sim.tolerance import due, latest
+from sim.engine.clock import Simulation, Timer
+from sim.engine.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING
+from sim.engine.queues import OrderedQueue, Queue
+from sim.engine.tolerance import due, latest
+from sim.fleet.ledger import Ledger
+from sim.fleet.machine import Batch, Machine
 
 QUEUED_CODE, RUNNING_CODE = CODE[QUEUED], CODE[RUNNING]
 EXPIRED = OUTCOMES.index("expired")

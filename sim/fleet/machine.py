@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
-from sim.clock import Simulation, Timer
-from sim.memory import DeviceMemory
+from sim.engine.clock import Simulation, Timer
+from sim.fleet.memory import DeviceMemory
 
 
 class Batch:

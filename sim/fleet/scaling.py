@@ -8,12 +8,12 @@ from heapq import merge
 from itertools import count
 from typing import TYPE_CHECKING
 
-from sim.machine import Machine
-from sim.provisioning import Pool, Scaling
+from sim.contracts import Pool, Scaling
+from sim.fleet.machine import Machine
 from sim.workers import WorkerGroup
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 def scale(fleet: Fleet) -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.contracts import DispatchSelection, Part, fitting
+from sim.engine.streams import stream
 from sim.records import Outage
-from sim.streams import stream
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 @dataclass(frozen=True)

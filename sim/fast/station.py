@@ -11,11 +11,12 @@ from typing import Any
 
 from simpy.events import NORMAL
 
-from sim.clock import Alarm, Simulation
 from sim.contracts import Former
-from sim.lifecycle import OUTCOMES
-from sim.log import QueryLog, cells
-from sim.queues import Queue
+from sim.engine.clock import Alarm, Simulation
+from sim.engine.columns import as_memory
+from sim.engine.lifecycle import OUTCOMES
+from sim.engine.queues import Queue
+from sim.fast.journal import Journal
 
 INFEASIBLE = OUTCOMES.index("infeasible")
 NEVER_FINISHED = float("nan")
@@ -61,7 +62,7 @@ class Station:
         idle: how to wake each idle worker, longest idle first.
     """
 
-    def __init__(self, env: Simulation, log: QueryLog, queues: dict[int, Queue], rules: Rules) -> None:
+    def __init__(self, env: Simulation, log: Journal, queues: dict[int, Queue], rules: Rules) -> None:
         self.env, self.log, self.queues, self.rules = env, log, queues, rules
         self.load, self.work_s = 0, 0.0
         self.heads: dict[int, float] = {}
@@ -69,14 +70,14 @@ class Station:
         self.at_once = not rules.timeout_s and rules.former is None
         self._alarm = Alarm(env, self._timed_out)
         self._alarm_s = math.inf
-        self._sent_s = cells(log.sent_s)
+        self._sent_s = as_memory(log.sent_s)
         self.put = self._putter()
 
     def _putter(self) -> Callable[[int], None]:
         """Assemble the function that takes a decided row in: ended, handed to an idle worker, or queued."""
         queues, heads, idle, keys, sent_s = self.queues, self.heads, self.idle, self.rules.keys, self._sent_s
         max_batch, timeout_s, fifo, at_once = self.rules.max_batch, self.rules.timeout_s, self.rules.fifo, self.at_once
-        variants, end = cells(self.log.variant), self.log.end
+        variants, end = as_memory(self.log.variant), self.log.end
 
         def put(row: int) -> None:
             if idle and at_once and variants[row] >= 0:
@@ -160,7 +161,7 @@ class Station:
         env, log, rules, queues, heads = self.env, self.log, self.rules, self.queues, self.heads
         started, finished, place, size = log.started, log.finished, log.place, log.size
         idle, timed, serve_one, serve = self.idle, rules.timeout_s > 0, log.served.append, log.served.extend
-        heap, numbers, variants, keys, row = env._queue, env._eid, cells(log.variant), rules.keys, -1  # noqa: SLF001
+        heap, numbers, variants, keys, row = env._queue, env._eid, as_memory(log.variant), rules.keys, -1  # noqa: SLF001
         max_batch, former, answered, counted = rules.max_batch, rules.former, rules.answered, rules.counted
         alarm, waiters, first_place = Alarm(env, resume), (resume,), worker * len(seconds)
         while True:

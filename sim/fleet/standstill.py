@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.contracts import AdaptiveSelection
-from sim.lifecycle import QUEUED, RUNNING
+from sim.engine.lifecycle import QUEUED, RUNNING
 from sim.workers import GIBIBYTE
 
 if TYPE_CHECKING:
     from sim.cluster import Cluster
-    from sim.faults import Fault
+    from sim.fleet.faults import Fault
 
 LEAST_S = 6.0
 TIMES = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.contracts import Pilot
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 class FleetView:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sim.contracts import Candidate
-from sim.dispatcher import Dispatcher
-from sim.streams import stream
+from sim.engine.streams import stream
+from sim.fleet.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 @dataclass

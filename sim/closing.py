@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lifecycle import CODE, OUTCOMES, STATES, advance
-from sim.log import QueryLog
+from sim.engine.columns import QueryColumns
+from sim.engine.lifecycle import CODE, OUTCOMES, STATES, advance
 from sim.records import RunRecord
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def close_books(cluster: Cluster, warmup_s: float, attackers: dict[int, str]) ->
     )
 
 
-def _outcomes(log: QueryLog, arrived: int) -> NDArray[np.uint8]:
+def _outcomes(log: QueryColumns, arrived: int) -> NDArray[np.uint8]:
     """Return the outcome of every row that was sent; what is still under way becomes unfinished."""
     states = log.states(arrived)
     rows = log.rows_sent(arrived)

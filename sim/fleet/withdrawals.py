@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.contracts import Choose, Waiting
-from sim.streams import stream
+from sim.engine.streams import stream
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 
 class Withdrawals:

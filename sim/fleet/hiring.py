@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sim.contracts import DispatchSelection
-from sim.dispatcher import Dispatcher, Orders
-from sim.log import cells
-from sim.machine import Machine
-from sim.memory import DeviceMemory
-from sim.streams import stream
+from sim.engine.columns import as_memory
+from sim.engine.streams import stream
+from sim.fleet.dispatcher import Dispatcher, Orders
+from sim.fleet.machine import Machine
+from sim.fleet.memory import DeviceMemory
 from sim.workers import WorkerGroup
 
 if TYPE_CHECKING:
-    from sim.fleet import Fleet
+    from sim.fleet.path import Fleet
 
 Seconds = Sequence[Sequence[float]]
 
@@ -45,7 +45,7 @@ def _dispatcher(fleet: Fleet, seconds: Seconds) -> Dispatcher:
     ledger.chosen_at_dispatch = fit is not None
     if fit is not None:  # until a batch is formed nobody knows by which variant: all count for as much
         fleet.service_s = [min(fleet.service_s)] * len(zoo)
-    make = discipline.queues(fleet.keys, cells(ledger.account), fleet.cluster.arrivals.priorities.tolist())
+    make = discipline.queues(fleet.keys, as_memory(ledger.account), fleet.cluster.arrivals.priorities.tolist())
     voted = any(len(zoo.members(variant)) > 1 for variant in range(len(zoo)))
     orders = Orders(
         discipline=discipline,

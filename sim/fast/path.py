@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.frontend import assemble_entry
-from sim.lifecycle import OUTCOMES
-from sim.log import cells
-from sim.station import Rules, Station
-from sim.streams import stream
+from sim.engine.columns import as_memory
+from sim.engine.lifecycle import OUTCOMES
+from sim.engine.streams import stream
+from sim.fast.journal import Journal
+from sim.fast.station import Rules, Station
 from sim.workers import WorkerGroup
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class PlainStations:
     """
 
     def __init__(self, cluster: Cluster, keys: Sequence[float], deadline_s: Any, *, fifo: bool) -> None:
+        assert isinstance(cluster.log, Journal)
+        self._log = cluster.log
         self._cluster, self._keys, self._deadline_s, self._fifo = cluster, keys, deadline_s, fifo
         self.enter = self._assemble()
 
@@ -51,7 +53,7 @@ class PlainStations:
             first += group.count
         rng = stream(cluster.seed, "routing/0")
         router = routing.router(hosts, rng, lambda: cluster.env.now) if rules.counted else None
-        return assemble_entry(cluster.log, hosts, router)
+        return assemble_entry(self._log, hosts, router)
 
     def _stations(self, name: str, group: WorkerGroup, first: int, rules: Rules) -> list[Station]:
         """Build the stations of a group and hire its workers, who are numbered from ``first``."""
@@ -59,10 +61,10 @@ class PlainStations:
         multipliers = group.jitter.multipliers(stream(cluster.seed, f"service/{name}"))
         shared = cluster.operator.routing.late_binding
         placements = cluster.placements[first : first + group.count]
-        discipline, log = cluster.operator.discipline, cluster.log
+        discipline, log = cluster.operator.discipline, self._log
         stations = []
         for hosted in placements[: 1 if shared else None]:
-            make = discipline.queues(self._keys, cells(log.account), cluster.arrivals.priorities.tolist())
+            make = discipline.queues(self._keys, as_memory(log.account), cluster.arrivals.priorities.tolist())
             stations.append(Station(cluster.env, log, {variant: make() for variant in hosted}, rules))
         for number, hosted in enumerate(placements):
             seconds = cluster.seconds(group, hosted)
@@ -96,3 +98,33 @@ class PlainStations:
         cluster.log.end(row, EXPIRED, cluster.env.now)
         if row >= cluster.log.open_loop:
             cluster.tell(row, "expired")
+
+
+def assemble_entry(
+    log: Journal, hosts: Sequence[Sequence[Station]], route: Callable[[int], Station] | None
+) -> Callable[[int], object]:
+    """Return the function that sends a decided query to its station.
+
+    Args:
+        log: the books; ``log.variant`` holds the decisions.
+        hosts: for every variant the stations that can serve it.
+        route: chooses among them; None where every variant has exactly one host.
+    """
+    variants = as_memory(log.variant)
+    sole = [stations[0] for stations in hosts]
+    if len(set(sole)) == 1 and route is None:
+        return sole[0].put
+
+    def enter_directly(row: int) -> None:
+        sole[variants[row]].put(row)
+
+    def enter_routed(row: int) -> None:
+        variant = variants[row]
+        if variant < 0:
+            sole[0].put(row)
+        else:
+            station = route(variant)  # type: ignore[misc]
+            station.load += 1
+            station.put(row)
+
+    return enter_directly if route is None else enter_routed

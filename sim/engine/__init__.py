@@ -1,0 +1,1 @@
+"""The engine: clock, random streams, life cycle, queues and columns."""

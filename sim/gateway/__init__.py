@@ -1,0 +1,1 @@
+"""The gateway: what stands between a client and a queue, for both paths."""

@@ -1,0 +1,16 @@
+"""Records that cross the border of a simulation."""
+
+from sim.records.attack import AttackRecord, Backdoor, CloneQuality, Extraction, Fingerprint, Phase
+from sim.records.run import Arrivals, Outage, RunRecord
+
+__all__ = [
+    "Arrivals",
+    "RunRecord",
+    "Outage",
+    "AttackRecord",
+    "Backdoor",
+    "CloneQuality",
+    "Extraction",
+    "Fingerprint",
+    "Phase",
+]
