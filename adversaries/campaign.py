@@ -17,6 +17,7 @@ from adversaries.holdings import Holdings
 from adversaries.judging import Judge, trained_clone
 from adversaries.shortfalls import Ended, of_clones, of_course, of_items, repeats
 from sim import (
+    NOISE,
     OUTCOMES,
     AttackRecord,
     Backdoor,
@@ -76,9 +77,9 @@ class Campaign:
         client = cluster.client(self.name, account, self.adversary.budget.queries, pinned)
         budget = self.adversary.budget
         client.limit(budget.dollars, self.adversary.start_s + budget.duration_s)
-        self.holdings = Holdings.of(self.zoo.answers, cluster.crafted)
-        decision = cluster.operator.decision(self.zoo, self.seed, f"judge/{self.name}")
-        self._routes = partial(_routes, decision, len(self.zoo))
+        self.holdings = Holdings.of(self.zoo.answers, cluster.synthetic)
+        decision = cluster.decision(f"judge/{self.name}")
+        self._routes = partial(_routes, decision, len(self.zoo), self.account)
         cluster.env.process(self._process(client))
 
     def _process(self, client: Client) -> Process:
@@ -235,10 +236,11 @@ class Campaign:
 ROUTE_SAMPLE = 20_000
 
 
-def _routes(decision: Decision, variants: int, spec: Spec) -> NDArray[np.float64]:
+def _routes(decision: Decision, variants: int, account: int, spec: Spec) -> NDArray[np.float64]:
     """Return how likely a served query at a spec is to go to each variant, from 20,000 decisions of the operator."""
     specs = np.full(ROUTE_SAMPLE, spec.min_accuracy), np.full(ROUTE_SAMPLE, spec.max_latency_s)
-    chosen = decision.decide(*specs)[2]
+    who, noise = np.full(ROUTE_SAMPLE, account), np.full(ROUTE_SAMPLE, NOISE)
+    chosen = decision(*specs, who, noise)[2]
     counts = np.bincount(chosen[chosen >= 0], minlength=variants)
     return np.asarray(counts / max(1, counts.sum()))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import Client
-from sim.gateway.synthetic import CraftedItems
+from sim.gateway.synthetic import SyntheticItems
 from zoo import AnswerTable
 
 Source = Literal["in-distribution", "near", "out-of-distribution", "noise"]
@@ -25,24 +25,24 @@ class Holdings:
     Attributes:
         pools: numbers of the items of each source; empty where the zoo has no data set.
         classes: how many classes an answer has.
-        crafted: reads the inputs of items, those of the data set and those that were made since.
+        synthetic: reads the inputs of items, those of the data set and those that were made since.
     """
 
     pools: Mapping[str, NDArray[np.int64]]
     classes: int = 0
-    crafted: CraftedItems | None = None
+    synthetic: SyntheticItems | None = None
 
     @classmethod
-    def of(cls, answers: AnswerTable | None, crafted: CraftedItems | None) -> Holdings:
+    def of(cls, answers: AnswerTable | None, synthetic: SyntheticItems | None) -> Holdings:
         """Return what an attacker of a zoo holds: the pools of its data set, without their labels."""
         if answers is None:
             return cls({})
-        return cls({"in-distribution": answers.data.pool, **answers.data.pools}, answers.data.classes, crafted)
+        return cls({"in-distribution": answers.data.pool, **answers.data.pools}, answers.data.classes, synthetic)
 
     def inputs(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the inputs of items, float32, shape (n, ...)."""
-        assert self.crafted is not None  # whoever has items has their inputs
-        return self.crafted.inputs(np.asarray(items, dtype=np.int64))
+        assert self.synthetic is not None  # whoever has items has their inputs
+        return self.synthetic.inputs(np.asarray(items, dtype=np.int64))
 
     def pool(self, source: Source, client: Client, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the items of a source; ``noise`` makes 10,000 items of uniform pixels.
@@ -50,7 +50,7 @@ class Holdings:
         Raises:
             ValueError: if the data set has no such source.
         """
-        if source == "noise" and self.crafted is not None:
+        if source == "noise" and self.synthetic is not None:
             shape = self.inputs(self.pools["in-distribution"][:1]).shape[1:]
             return client.craft(rng.random((NOISE_POOL, *shape), dtype=np.float32))
         if source not in self.pools:

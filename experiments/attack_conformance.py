@@ -92,7 +92,7 @@ def check_strategy(part: Strategy) -> None:
         noted.append((notes.items, np.array(notes.answers), record.item[record.account == 1]))
         assert notes.items, f"{name} takes down no answer"
         assert notes.asked == sorted(notes.asked), f"{name} mixes up when answers came in"
-        crafted = max(notes.items) >= campaign.holdings.crafted.first  # type: ignore[union-attr]
+        crafted = max(notes.items) >= campaign.holdings.synthetic.first  # type: ignore[union-attr]
         assert part.crafts or not crafted, f"{name} makes items and does not say so (crafts)"
     assert noted[0][0] == noted[1][0], f"{name} is not determined by its generator"
     assert np.array_equal(noted[0][1], noted[1][1]), f"{name} is not determined by its generator"

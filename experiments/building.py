@@ -20,7 +20,7 @@ from experiments.demand import known_capacity_per_s, mix_of
 from experiments.loads import resolved
 from experiments.scenario import Scenario, ZooChoice
 from policies import Given
-from sim import Arrivals, Cluster, Demand, DispatchSelection, Operator, Shelf, WorkerGroup, hosted_by, placed, stream
+from sim import Arrivals, Cluster, Demand, DispatchSelection, Host, Operator, WorkerGroup, hosted_by, placed, stream
 from sim.contracts import Misfit, fitting
 from workloads import Events
 from workloads.sessions import sessions_of
@@ -183,12 +183,12 @@ def _placements(scenario: Scenario, zoo: Zoo, arrivals: Arrivals, whole: Events 
     if policy.placement == Given():
         return None
     lasting = [group.count if policy.scaling is None else group.min_count for group in groups]
-    shelves = [
-        Shelf(number, hosted_by(group, zoo), group.memory_bytes)
+    hosts = [
+        Host(number, hosted_by(group, zoo), group.memory_bytes)
         for number, group in enumerate(groups)
         for _ in range(lasting[number])
     ]
-    planned = iter(policy.placement.place(zoo, shelves, _demand(scenario, zoo, arrivals, whole)))
+    planned = iter(policy.placement.place(zoo, hosts, _demand(scenario, zoo, arrivals, whole)))
     by_group = [list(islice(planned, count)) for count in lasting]
     return [
         hosted[worker % len(hosted)]

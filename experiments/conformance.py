@@ -31,6 +31,7 @@ from sim import (
     Discipline,
     Dropping,
     Fault,
+    Host,
     Jitter,
     Placement,
     Pool,
@@ -38,9 +39,10 @@ from sim import (
     Routing,
     Scaling,
     Selection,
-    Shelf,
+    deploy,
 )
-from sim.contracts import Candidate, Choose, Part, Waiting
+from sim.contracts import AdmissionRequest, Choose, Part, Waiting
+from sim.gateway.hooks import columns_of
 from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
 from zoo import Zoo
 
@@ -94,19 +96,28 @@ def _check_selection(part: Selection) -> None:
 
 def _check_defense(part: Defense) -> None:
     name = type(part).__name__
-    choose = part.chooser(example_zoo())
-    if choose:
-        _check_choose(name, choose, always=True)
-    rewrite = part.rewriter(example_zoo())
-    if rewrite:
-        accuracy, latency_s = example_specs()
-        given = accuracy.copy(), latency_s.copy()
-        first = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
-        again = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
-        assert all(map(np.array_equal, given, (accuracy, latency_s))), f"{name} changes its inputs"
-        assert all(map(np.array_equal, first, again)), f"{name} is not determined by its generator"
-        single = rewrite(np.asarray(0.7), np.asarray(0.01), np.random.default_rng(SEED))
-        assert all(np.shape(value) == () for value in single), f"{name} must rewrite one spec to one spec"
+    hooks = deploy(part, example_zoo(), SEED)
+    for hook in hooks.choose:
+        _check_choose(name, lambda *columns, hook=hook: hook(_as_read(*columns)), always=True)
+    for hook in hooks.rewrite:
+        _check_rewrite(name, lambda *spec, hook=hook: hook(_as_read(*spec[:2]) | {"rng": spec[2]}))
+
+
+def _as_read(accuracy: Any, latency_s: Any, uniform: Any = None) -> dict[str, Any]:
+    """Return columns by the names that a hook may read them by."""
+    account, item = np.zeros(np.shape(accuracy), np.int32), np.full(np.shape(accuracy), -1, np.int32)
+    return columns_of((accuracy, latency_s), account, item) | {"uniform": uniform}
+
+
+def _check_rewrite(name: str, rewrite: Callable[..., Any]) -> None:
+    accuracy, latency_s = example_specs()
+    given = accuracy.copy(), latency_s.copy()
+    first = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
+    again = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
+    assert all(map(np.array_equal, given, (accuracy, latency_s))), f"{name} changes its inputs"
+    assert all(map(np.array_equal, first, again)), f"{name} is not determined by its generator"
+    single = rewrite(np.asarray(0.7), np.asarray(0.01), np.random.default_rng(SEED))
+    assert all(np.shape(value) == () for value in single), f"{name} must rewrite one spec to one spec"
 
 
 _FIELD_OF: dict[type[Part], str] = {
@@ -174,7 +185,7 @@ def _check_batching(part: Batching) -> None:
 def _check_admission(part: Admission) -> None:
     name = type(part).__name__
     arriving = [
-        Candidate(i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda late=i: late / 500, lambda: False)  # type: ignore[misc]
+        AdmissionRequest(i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda late=i: late / 500, lambda: False)  # type: ignore[misc]
         for i in range(200)
     ]
     said = [[gate(query) for query in arriving] for gate in (part.gate(), part.gate())]
@@ -193,15 +204,15 @@ def _check_scaling(part: Scaling) -> None:
 def _check_placement(part: Placement) -> None:
     name = type(part).__name__
     zoo = example_zoo()
-    shelves = [Shelf(0, tuple(range(len(zoo))), 2**30) for _ in range(4)]
+    shelves = [Host(0, tuple(range(len(zoo))), 2**30) for _ in range(4)]
     demand = Demand(100.0, np.full(len(zoo), 1 / len(zoo)), 0.1, 4)
     hosted = part.place(zoo, shelves, demand)
     assert hosted == part.place(zoo, shelves, demand), f"{name} places otherwise the second time"
     assert len(hosted) == len(shelves), f"{name} must place on every worker"
-    for shelf, variants in zip(shelves, hosted, strict=True):
-        assert set(variants) <= set(shelf.variants), f"{name} places what the device cannot host"
+    for host, variants in zip(shelves, hosted, strict=True):
+        assert set(variants) <= set(host.variants), f"{name} places what the device cannot host"
         used = sum(zoo.variants[variant].memory_bytes for variant in variants)
-        assert used <= shelf.memory_bytes, f"{name} places more than fits"
+        assert used <= host.memory_bytes, f"{name} places more than fits"
     assert {v for variants in hosted for v in variants} == set(range(len(zoo))), f"{name} leaves a variant out"
 
 
@@ -213,7 +224,7 @@ def _check_fault(part: Fault) -> None:
 
 
 def _check_dropping(part: Dropping) -> None:
-    former = part.former(None, 4)
+    former = part.batch_former(None, 4)
     if former is None:
         return
     queue = Fifo().queues([0.0] * 6, [0] * 6, [])()

@@ -91,7 +91,7 @@ QUERIES = {
     ("greedy batches, linear time", 0.8, "mean tim"): 50_000,
 }
 """Queries of each row by system, load and the first letters of its quantity: enough for its interval in twenty
-replications, by a pilot."""
+replications, by a controller."""
 
 
 @dataclass(frozen=True)

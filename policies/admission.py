@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sim import Admission
-from sim.contracts import Candidate
+from sim.contracts import AdmissionRequest
 from sim.engine.tolerance import ROUNDING
 
 LEAST_RATE, MOST_BURST = 1e-12, 1e15
 """Bounds of a bucket's numbers, so that the moments at which it holds enough are floats."""
 
-Gate = Callable[[Candidate], str | None]
+Gate = Callable[[AdmissionRequest], str | None]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class TokenBucket(Admission):
         full, unit = burst.numerator * rate.denominator, burst.denominator * rate.numerator
         buckets: dict[int, tuple[float, int]] = {}
 
-        def gate(query: Candidate) -> str | None:
+        def gate(query: AdmissionRequest) -> str | None:
             full_s, taken = buckets.get(query.account, (query.now, 0))
             now = query.now * (1 + ROUNDING)
             if full_s + taken * one / unit <= now:

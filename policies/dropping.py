@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import Dropping
-from sim.contracts import Former, Sizer
+from sim.contracts import BatchFormer, Sizer
 from sim.engine.queues import Queue
 
 
@@ -16,7 +16,7 @@ class DropNever(Dropping):
 
     kind = "never"
 
-    def former(self, sizer: Sizer | None, max_batch: int) -> Former | None:
+    def batch_former(self, sizer: Sizer | None, max_batch: int) -> BatchFormer | None:
         """Return None where the batching takes what waits; else what serves the size that it says."""
         return _Forming(sizer, max_batch).without_dropping if sizer else None
 
@@ -31,7 +31,7 @@ class LazyDrop(Dropping):
 
     kind = "lazy"
 
-    def former(self, sizer: Sizer | None, max_batch: int) -> Former:
+    def batch_former(self, sizer: Sizer | None, max_batch: int) -> BatchFormer:
         """Return what forms a batch."""
         return _Forming(sizer, max_batch).lazily
 
@@ -46,13 +46,13 @@ class EarlyDrop(Dropping):
 
     kind = "early"
 
-    def former(self, sizer: Sizer | None, max_batch: int) -> Former:
+    def batch_former(self, sizer: Sizer | None, max_batch: int) -> BatchFormer:
         """Return what forms a batch."""
         return _Forming(sizer, max_batch).early
 
 
 class _Forming:
-    """Form the batches of one queue, each way of dropping a method; see ``Former``."""
+    """Form the batches of one queue, each way of dropping a method; see ``BatchFormer``."""
 
     def __init__(self, sizer: Sizer | None, max_batch: int) -> None:
         self._sizer, self._max_batch = sizer, max_batch

@@ -8,7 +8,7 @@ from heapq import heapify, heappop
 
 import numpy as np
 
-from sim import Demand, Placement, Shelf
+from sim import Demand, Host, Placement
 from sim.contracts import Floats
 from zoo import Zoo
 
@@ -23,9 +23,9 @@ class Given(Placement):
 
     kind = "given"
 
-    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:  # noqa: ARG002
-        """Return what each shelf offers."""
-        return [shelf.variants for shelf in shelves]
+    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:  # noqa: ARG002
+        """Return what each host offers."""
+        return [host.variants for host in hosts]
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class GreedyPlacement(Placement):
         if not 100 <= self.queries <= 1_000_000:
             raise ValueError(f"queries must be at least 100 and at most 1,000,000, not {self.queries}")
 
-    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
+    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:
         """Return the variants of each worker."""
         rng = np.random.default_rng(self.queries)
         sent_s = rng.exponential(1 / demand.rate_per_s, self.queries).cumsum().tolist()
         wanted = rng.choice(len(zoo), size=self.queries, p=demand.mix / demand.mix.sum()).tolist()
         seconds = _amortized_s(zoo, demand.max_batch)
-        hosted: list[set[int]] = [set() for _ in shelves]
+        hosted: list[set[int]] = [set() for _ in hosts]
         while True:
             unserved, busy_s = _simulated(sent_s, wanted, seconds, demand.max_wait_s, hosted)
-            step = _next_copy(zoo, shelves, hosted, unserved, busy_s)
+            step = _next_copy(zoo, hosts, hosted, unserved, busy_s)
             if step is None:
-                return _completed(zoo, shelves, hosted, demand)
+                return _completed(zoo, hosts, hosted, demand)
             hosted[step[0]].add(step[1])
 
 
@@ -74,22 +74,22 @@ class FlowPlacement(Placement):
 
     kind = "flow"
 
-    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
+    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:
         """Return the variants of each worker."""
-        hosted: list[set[int]] = [set() for _ in shelves]
-        flows = _cheapest_flows(shelves, demand.mix, _amortized_s(zoo, demand.max_batch))
+        hosted: list[set[int]] = [set() for _ in hosts]
+        flows = _cheapest_flows(hosts, demand.mix, _amortized_s(zoo, demand.max_batch))
         # A first copy of each where most of it flows, or anywhere with room; then the further ones where they fit.
         for variant in np.argsort(-demand.mix, kind="stable").tolist():
             wanted = [worker for (_, worker), amount in flows[variant] if amount]
-            for worker in (*wanted, *(range(len(shelves)) if wanted else ())):
-                if _fits(zoo, shelves[worker], hosted[worker], variant):
+            for worker in (*wanted, *(range(len(hosts)) if wanted else ())):
+                if _fits(zoo, hosts[worker], hosted[worker], variant):
                     hosted[worker].add(variant)
                     break
         further = [(-amount, w, v) for v, entries in flows.items() for (_, w), amount in entries if amount]
         for _, worker, variant in sorted(further):
-            if variant not in hosted[worker] and _fits(zoo, shelves[worker], hosted[worker], variant):
+            if variant not in hosted[worker] and _fits(zoo, hosts[worker], hosted[worker], variant):
                 hosted[worker].add(variant)
-        return _completed(zoo, shelves, hosted, demand)
+        return _completed(zoo, hosts, hosted, demand)
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ class Replication(Placement):
         if not self.time_limit_s > 0:
             raise ValueError(f"time_limit_s must be above 0, not {self.time_limit_s}")
 
-    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> Hosted:
+    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:
         """Return the variants of each worker."""
         from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 -- only where this policy is used
 
-        n, workers = len(zoo), len(shelves)
+        n, workers = len(zoo), len(hosts)
         worth = (1 / _amortized_s(zoo, demand.max_batch)) / np.maximum(demand.mix * demand.rate_per_s, 1e-9)
         size = np.array([variant.memory_bytes for variant in zoo.variants]) / 2**20
         asked = demand.mix > 0
@@ -130,14 +130,14 @@ class Replication(Placement):
             for row, variant in enumerate(np.flatnonzero(asked)):
                 least[row, worker * n + variant] = worth[variant]
         least[:, -1] = -1
-        upper = np.array([float(variant in shelf.variants) for shelf in shelves for variant in range(n)])
+        upper = np.array([float(variant in host.variants) for host in hosts for variant in range(n)])
         top = float((worth[asked] * workers).max())
         found = milp(
             np.concatenate([np.tile(np.where(asked, -1e-4, 0.0), workers), [-1.0]]),
             integrality=np.concatenate([np.ones(workers * n), [0]]),
             bounds=Bounds(0, np.append(upper, top)),
             constraints=[
-                LinearConstraint(fits, -np.inf, [shelf.memory_bytes / 2**20 for shelf in shelves]),
+                LinearConstraint(fits, -np.inf, [host.memory_bytes / 2**20 for host in hosts]),
                 LinearConstraint(least, 0, np.inf),
             ],
             options={"mip_rel_gap": self.gap, "time_limit": self.time_limit_s},
@@ -145,18 +145,18 @@ class Replication(Placement):
         if found.x is None:
             raise ValueError(f"replication found no placement in {self.time_limit_s:g} s; memory is too small")
         copies = np.rint(found.x[:-1]).reshape(workers, n).astype(bool)
-        return _completed(zoo, shelves, [set(np.flatnonzero(row).tolist()) for row in copies], demand)
+        return _completed(zoo, hosts, [set(np.flatnonzero(row).tolist()) for row in copies], demand)
 
 
 Flows = dict[int, list[tuple[tuple[str, int], int]]]
 """For every variant the workers that its demand flows to, as (("worker", number), amount), the largest first."""
 
 
-def _cheapest_flows(shelves: Sequence[Shelf], mix: Floats, seconds: Floats) -> Flows:
+def _cheapest_flows(hosts: Sequence[Host], mix: Floats, seconds: Floats) -> Flows:
     """Return how the demand for each variant flows to the workers at the least cost.
 
     Args:
-        shelves: the workers.
+        hosts: the workers.
         mix: share of the demand for every variant, not all 0.
         seconds: device time of a query of every variant.
     """
@@ -170,14 +170,14 @@ def _cheapest_flows(shelves: Sequence[Shelf], mix: Floats, seconds: Floats) -> F
     graph.add_node("end", demand=total)
     for variant, amount in enumerate(units.tolist()):
         graph.add_node(("variant", variant), demand=-amount)
-        for worker, shelf in enumerate(shelves):
-            if variant in shelf.variants:
+        for worker, host in enumerate(hosts):
+            if variant in host.variants:
                 # Whole milliseconds, and a little more on each next worker, so that flows keep together.
-                cost = int(seconds[variant] * 1e6) * len(shelves) + (worker - variant) % len(shelves)
+                cost = int(seconds[variant] * 1e6) * len(hosts) + (worker - variant) % len(hosts)
                 graph.add_edge(("variant", variant), ("worker", worker), weight=cost)
-    room = total // len(shelves) + len(work)
+    room = total // len(hosts) + len(work)
     while True:
-        for worker in range(len(shelves)):
+        for worker in range(len(hosts)):
             graph.add_edge(("worker", worker), "end", capacity=room, weight=0)
         try:
             flow = nx.min_cost_flow(graph)
@@ -195,9 +195,9 @@ def _amortized_s(zoo: Zoo, max_batch: int) -> Floats:
     return np.array([float(variant.latency.seconds(max_batch)[-1]) / max_batch for variant in zoo.variants])
 
 
-def _fits(zoo: Zoo, shelf: Shelf, hosted: set[int], variant: int) -> bool:
+def _fits(zoo: Zoo, host: Host, hosted: set[int], variant: int) -> bool:
     used = sum(zoo.variants[other].memory_bytes for other in hosted)
-    return variant in shelf.variants and used + zoo.variants[variant].memory_bytes <= shelf.memory_bytes
+    return variant in host.variants and used + zoo.variants[variant].memory_bytes <= host.memory_bytes
 
 
 def _simulated(
@@ -218,7 +218,7 @@ def _simulated(
 
 
 def _next_copy(
-    zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], unserved: Sequence[int], busy_s: Sequence[float]
+    zoo: Zoo, hosts: Sequence[Host], hosted: Sequence[set[int]], unserved: Sequence[int], busy_s: Sequence[float]
 ) -> tuple[int, int] | None:
     """Return the worker and the variant of the next copy, or None if nothing is left to do."""
     by_need = [(-count, variant) for variant, count in enumerate(unserved) if count]
@@ -227,15 +227,15 @@ def _next_copy(
         _, variant = heappop(by_need)
         able = [
             (busy_s[worker], worker)
-            for worker, shelf in enumerate(shelves)
-            if variant not in hosted[worker] and _fits(zoo, shelf, hosted[worker], variant)
+            for worker, host in enumerate(hosts)
+            if variant not in hosted[worker] and _fits(zoo, host, hosted[worker], variant)
         ]
         if able:
             return min(able)[1], variant
     return None
 
 
-def _completed(zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], demand: Demand) -> Hosted:
+def _completed(zoo: Zoo, hosts: Sequence[Host], hosted: Sequence[set[int]], demand: Demand) -> Hosted:
     """Give every variant that a worker offers a place, and every worker something.
 
     Where there is no room, copies of variants that others host as well give way, the least asked for first.
@@ -245,12 +245,12 @@ def _completed(zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], d
     """
     by_demand = np.argsort(-demand.mix, kind="stable").tolist()
     for variant in by_demand:
-        able = [worker for worker, shelf in enumerate(shelves) if variant in shelf.variants]
+        able = [worker for worker, host in enumerate(hosts) if variant in host.variants]
         if not able or any(variant in held for held in hosted):
             continue
         room: list[tuple[int, float, int, list[int]]] = []
         for worker in able:
-            spared = _spared(zoo, shelves, hosted, (worker, variant), by_demand)
+            spared = _spared(zoo, hosts, hosted, (worker, variant), by_demand)
             if spared is not None:
                 used = sum(zoo.variants[other].memory_bytes for other in hosted[worker])
                 room.append((len(spared), used, worker, spared))
@@ -259,20 +259,20 @@ def _completed(zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], d
         _, _, worker, spared = min(room)
         hosted[worker].difference_update(spared)
         hosted[worker].add(variant)
-    for shelf, held in zip(shelves, hosted, strict=True):
+    for host, held in zip(hosts, hosted, strict=True):
         if not held:
-            held.update([variant for variant in by_demand if _fits(zoo, shelf, held, variant)][:1])
+            held.update([variant for variant in by_demand if _fits(zoo, host, held, variant)][:1])
     return [tuple(sorted(held)) for held in hosted]
 
 
 def _spared(
-    zoo: Zoo, shelves: Sequence[Shelf], hosted: Sequence[set[int]], wanted: tuple[int, int], by_demand: Sequence[int]
+    zoo: Zoo, hosts: Sequence[Host], hosted: Sequence[set[int]], wanted: tuple[int, int], by_demand: Sequence[int]
 ) -> list[int] | None:
     """Return the copies that a worker has to give up to make room for a variant; None if even that is not enough."""
     worker, variant = wanted
     kept, given_up = set(hosted[worker]), list[int]()
     copies = [v for v in reversed(by_demand) if v in kept and sum(v in held for held in hosted) > 1]
-    while not _fits(zoo, shelves[worker], kept, variant):
+    while not _fits(zoo, hosts[worker], kept, variant):
         if not copies:
             return None
         given_up.append(copies.pop(0))

@@ -6,24 +6,28 @@ from sim.contracts import (
     AdaptiveSelection,
     Admission,
     Batching,
+    Charge,
     Defense,
     Demand,
+    Deployment,
     Discipline,
     DispatchSelection,
     Dropping,
+    Host,
     Jitter,
+    Mark,
     Placement,
     Pool,
     Pricing,
     Routing,
     Scaling,
     Selection,
-    Shelf,
 )
 from sim.engine.clock import Simulation
 from sim.engine.lifecycle import OUTCOMES, LifecycleError
 from sim.engine.streams import stream
 from sim.fleet.faults import Crash, Fault, FrontendRestart, LinkLoss, ModelWithdrawal, SlowDown
+from sim.gateway.hooks import deploy
 from sim.jitter import EmpiricalJitter, ExponentialJitter, LognormalJitter, NoJitter
 from sim.network import Link, Network
 from sim.operation import Operator
@@ -73,10 +77,14 @@ __all__ = [
     "Scaling",
     "Pool",
     "Placement",
-    "Shelf",
+    "Host",
     "Demand",
     "Batching",
     "Defense",
+    "Deployment",
+    "deploy",
+    "Charge",
+    "Mark",
     "Discipline",
     "Dropping",
     "Jitter",

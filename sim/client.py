@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
-if TYPE_CHECKING:
-    from sim.cluster import Cluster
+from sim.engine.clock import Simulation
 
 NOTHING = 1e-9
 """Dollars that sums of prices may be off by."""
@@ -68,11 +67,26 @@ class BudgetExhausted(Exception):  # noqa: N818 -- the end of an attack, not a f
     """End an attack: its budget is spent, or the service no longer takes queries."""
 
 
+class Service(Protocol):
+    """Stand for what a client needs of the cluster.
+
+    Attributes:
+        env: the clock.
+        closes_s: when it takes no more closed-loop queries, seconds.
+    """
+
+    env: Simulation
+    closes_s: float
+
+    def craft(self, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Take items that are in no data set, and return their numbers."""
+
+
 class Client:
     """Send queries within a budget, in the name of one account or of several.
 
     Args:
-        cluster: the service.
+        service: where they go.
         budget: how many queries it may send, at least 0.
         submit: takes an item and a spec and returns the event of the outcome.
 
@@ -81,13 +95,13 @@ class Client:
         shut_out: whether it was refused since the service had closed.
     """
 
-    def __init__(self, cluster: Cluster, budget: int, submit: Callable[[int, Spec], Event]) -> None:
+    def __init__(self, service: Service, budget: int, submit: Callable[[int, Spec], Event]) -> None:
         self.budget = budget
         self.sent = 0
         self.spent = 0.0
         self.outlasts = self.shut_out = False
         self._dollars = self._until_s = math.inf
-        self._cluster = cluster
+        self._service = service
         self._submit = submit
 
     def limit(self, dollars: float, until_s: float) -> None:
@@ -105,7 +119,7 @@ class Client:
     @property
     def now(self) -> float:
         """Seconds since the start of the run."""
-        return self._cluster.env.now
+        return self._service.env.now
 
     def ask(self, item: int, spec: Spec) -> Event:
         """Send a query; the event's value is an ``Answer``.
@@ -117,8 +131,8 @@ class Client:
         Raises:
             BudgetExhausted: if the budget is spent or the service has closed; nothing is sent.
         """
-        now = self._cluster.env._now  # noqa: SLF001 -- once a query
-        closed = now >= self._cluster.closes_s and not self.outlasts
+        now = self._service.env._now  # noqa: SLF001 -- once a query
+        closed = now >= self._service.closes_s and not self.outlasts
         if self.sent >= self.budget or now >= self._until_s or closed:
             self.shut_out = closed and self.sent < self.budget and now < self._until_s
             raise BudgetExhausted
@@ -148,12 +162,10 @@ class Client:
         Raises:
             ValueError: if the zoo has no networks to answer them, or they have another shape than its items.
         """
-        if self._cluster.crafted is None:
-            raise ValueError("items can be made only for a zoo of networks")
-        return self._cluster.crafted.add(inputs)
+        return self._service.craft(inputs)
 
     def wait(self, seconds: float) -> Event:
         """Return an event that fires after that many seconds, at least 0 and not NaN."""
         if not seconds >= 0:
             raise ValueError(f"seconds must be at least 0, not {seconds}")
-        return self._cluster.env.timeout(seconds)
+        return self._service.env.timeout(seconds)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from sim.contracts import (
     Admission,
     Batching,
-    Choose,
     Defense,
     Discipline,
     Dropping,
@@ -16,9 +15,6 @@ from sim.contracts import (
     Scaling,
     Selection,
 )
-from sim.engine.streams import stream
-from sim.gateway.decision import Decision
-from zoo import Zoo
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,7 @@ class Operator:
         retries: how often a query is tried again whose worker was lost, at least 0.
         hedge_after_s: seconds after which a query that has no answer is sent to a second worker; None for never.
         frontends: how many there are, at least 1.
+        frontend_cores: cores of each, at least 1, for what defenses charge.
     """
 
     selection: Selection
@@ -54,28 +51,18 @@ class Operator:
     retries: int = 1
     hedge_after_s: float | None = None
     frontends: int = 1
+    frontend_cores: int = 1
 
     @property
     def plain(self) -> bool:
         """Whether the fast path can do all that is asked."""
         parts = (self.selection, self.discipline, self.batching, self.dropping, self.routing)
         alone = self.admission is None and self.scaling is None and self.hedge_after_s is None and self.frontends == 1
-        return alone and all(part.plain for part in parts)
+        return alone and all(part.plain for part in parts) and all(map(_plain, self.defenses.values()))
 
-    def choose(self, zoo: Zoo) -> Choose:
-        """Return the choice of the variant: the last defense that makes it, or else the selection policy."""
-        hooks = [defense.chooser(zoo) for defense in self.defenses.values()]
-        return [self.selection.chooser(zoo), *(hook for hook in hooks if hook)][-1]
 
-    def chosen_by_defense(self, zoo: Zoo) -> bool:
-        """Return whether a defense takes the choice from the selection policy."""
-        return any(defense.chooser(zoo) for defense in self.defenses.values())
-
-    def decision(self, zoo: Zoo, seed: int, source: str) -> Decision:
-        """Assemble the decision for one source of queries, with generators of its own."""
-        rewrites = [
-            (hook, stream(seed, f"defense/{name}/{source}"))
-            for name, defense in self.defenses.items()
-            if (hook := defense.rewriter(zoo))
-        ]
-        return Decision(tuple(rewrites), self.choose(zoo), stream(seed, f"selection/{source}"))
+def _plain(defense: Defense) -> bool:
+    """Return whether the fast path can apply a defense: it looks at no query on its way, and takes no time there."""
+    looks = any(getattr(type(defense), hook) is not getattr(Defense, hook) for hook in ("admit", "release", "observe"))
+    charges = defense.charges().values()
+    return defense.plain and not looks and not any(charge.cpu_s or charge.client_s for charge in charges)

@@ -28,11 +28,11 @@ def watch(patch, down, steps):
     """
     start, crash, repair, load, move = Machine.start, Machine.crash, Machine.repair, DeviceMemory.load, Ledger.move
 
-    def checked_start(machine, batch):
+    def checked_start(machine, batch, extra_s=0.0):
         assert machine.up, "a batch starts on a worker that is down"
         assert machine.active, "a batch starts on a worker that is not in service"
         assert machine.memory is None or batch.variant in machine.memory.resident, "a batch starts without its weights"
-        start(machine, batch)
+        start(machine, batch, extra_s)
         assert len(machine.running) <= machine._streams, "more batches at once than streams"
         assert len(batch.rows) < len(machine.seconds[batch.variant]), "a batch larger than the profile was asked for"
 
@@ -67,7 +67,7 @@ def check_census(built):
     census = built.log.census(built.env.arrived)
     assert sum(census.values()) == built.env.arrived + built.log.sent, "a query is lost, or in two states"
     if built.fleet is not None:
-        in_places = sum(place.load for place in built.fleet.dispatchers)
+        in_places = sum(place.load for place in built.fleet.pool.dispatchers)
         assert in_places >= census["queued"] + census["running"], "a place has lost count of its queries"
 
 

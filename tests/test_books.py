@@ -47,9 +47,9 @@ class Seen:
     def watch(self, patch):
         start, crash_, give_up, end = Machine.start, Machine.crash, Machine.give_up_suspended, Fleet.finished
 
-        def started(machine, batch):
+        def started(machine, batch, extra_s=0.0):
             self.begun[id(batch)] = (machine, batch, machine._env.now)
-            start(machine, batch)
+            start(machine, batch, extra_s)
 
         def ended(fleet, machine, batch):
             self.done.append(self.over(batch))
@@ -127,7 +127,7 @@ def test_the_record_holds_what_served_each_answer(run, seed):
         assert record.batch_size[at] == len(rows)
         assert variant in zoo.members(int(record.variant[at]))
         if run["discipline"] != PreemptivePriority():
-            assert end_s - start_s == pytest.approx(built.fleet.machines[worker].seconds[variant][len(rows)], rel=1e-9)
+            assert end_s - start_s == pytest.approx(built.fleet.pool.machines[worker].seconds[variant][len(rows)], rel=1e-9)
     assert served[record.outcome == ANSWERED].all()
     # What never ended has the batch that runs it at the end of the run, or that it was lost with; all else has none.
     ran = record.worker >= 0
@@ -222,5 +222,5 @@ def test_no_work_is_left_where_nothing_waits(selection, hedge_after_s):
     policies = {"selection": selection, "routing": LeastWork(), "batching": Greedy(4), "dropping": EarlyDrop()}
     built = cluster(selection.extended(front_zoo()), arrivals, 2, hedge_after_s=hedge_after_s, **policies)
     built.settle()
-    assert [place.load for place in built.fleet.dispatchers] == [0, 0]
-    assert [place.work_s for place in built.fleet.dispatchers] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert [place.load for place in built.fleet.pool.dispatchers] == [0, 0]
+    assert [place.work_s for place in built.fleet.pool.dispatchers] == pytest.approx([0.0, 0.0], abs=1e-9)

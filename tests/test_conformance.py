@@ -121,12 +121,12 @@ class Slow(Jitter):
 class Mutating(Defense):
     kind = "mutating"
 
-    def rewriter(self, zoo):
-        def rewrite(accuracy, latency_s, rng):
-            accuracy += 0.1
-            return accuracy, latency_s
+    def rewrite(self, deployment):
+        def shifted(min_accuracy, max_latency_s):
+            min_accuracy += 0.1
+            return min_accuracy, max_latency_s
 
-        return rewrite
+        return shifted
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def test_a_hedged_query_takes_the_first_answer():
     assert record.delivered_s.tolist() == [3.1]
     assert record.worker.tolist() == [1]
     # The slow copy ended too, and changed nothing.
-    assert [place.load for place in built.fleet.dispatchers] == [0, 0]
+    assert [place.load for place in built.fleet.pool.dispatchers] == [0, 0]
 
 
 @dataclass(frozen=True)
@@ -459,7 +459,7 @@ def test_everything_happens_sometimes():
         check_run(run, seed, reached, steps)
 
     fuzz()
-    assert {*STATES, *SOMETIMES} - {"pending", "rejected", *reached} == set()
+    assert {*STATES, *SOMETIMES} - {"pending", "rejected", "screening", *reached} == set()
     table = {(before, to) for before, tos in TRANSITIONS.items() for to in tos - {"unfinished", "rejected"}}
     assert table - steps == {("returning", "answered")}  # a matter of time alone
 
@@ -474,7 +474,7 @@ def check_run(run, seed, reached, steps):
             built.env.run(until=float(until_s))
             census = built.log.census(built.env.arrived)
             assert sum(census.values()) == built.env.arrived
-            in_places = sum(place.load for place in built.fleet.dispatchers)
+            in_places = sum(place.load for place in built.fleet.pool.dispatchers)
             assert in_places >= census["queued"] + census["running"]
             if not run["hedge_after_s"]:
                 under_way = built.fleet.in_system
@@ -516,11 +516,11 @@ def watch(patch, down, steps):
     """Check every start of a batch and every load as it happens, and note when each worker is down."""
     start, crash_, repair, load, move = Machine.start, Machine.crash, Machine.repair, DeviceMemory.load, Ledger.move
 
-    def checked_start(machine, batch):
+    def checked_start(machine, batch, extra_s=0.0):
         assert machine.up, "a batch starts on a worker that is down"
         assert machine.active, "a batch starts on a worker that is not in service"
         assert machine.memory is None or batch.variant in machine.memory.resident, "a batch starts without its weights"
-        start(machine, batch)
+        start(machine, batch, extra_s)
         assert len(machine.running) <= machine._streams, "more batches at once than streams"
         assert len(batch.rows) < len(machine.seconds[batch.variant]), "a batch larger than the profile was asked for"
 

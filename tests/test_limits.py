@@ -24,11 +24,11 @@ from policies import (
     TokenBucket,
 )
 from sim import OUTCOMES
-from sim.contracts import Candidate
+from sim.contracts import AdmissionRequest
 
 
 def asked(now, account=0):
-    return Candidate(now, account, 0, 1.0, 0, 0, lambda: 0.0, lambda: False)
+    return AdmissionRequest(now, account, 0, 1.0, 0, 0, lambda: 0.0, lambda: False)
 
 
 def admitted(bucket, times_s):
@@ -218,10 +218,10 @@ def test_nothing_is_lost_where_queries_are_displaced(routing, selection, hedge_a
         census = built.log.census(built.env.arrived)
         assert sum(census.values()) == built.env.arrived
         if selection is None and hedge_after_s is None:
-            assert all(place.load <= 5 for place in built.fleet.dispatchers)
-            assert census["queued"] + census["running"] == sum(place.load for place in built.fleet.dispatchers)
+            assert all(place.load <= 5 for place in built.fleet.pool.dispatchers)
+            assert census["queued"] + census["running"] == sum(place.load for place in built.fleet.pool.dispatchers)
     built.settle()
     record = built.record()
     assert len(record.outcome) == n
     assert (record.outcome == OUTCOMES.index("shed")).sum() > 20
-    assert all(place.load == 0 for place in built.fleet.dispatchers)
+    assert all(place.load == 0 for place in built.fleet.pool.dispatchers)

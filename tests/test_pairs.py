@@ -24,7 +24,7 @@ from experiments.results import Folder, save
 from experiments.running import run
 from experiments.scenario import Scenario
 from policies import FlowPlacement, GreedyPlacement, Replication
-from sim import OUTCOMES, Demand, Discipline, Shelf
+from sim import OUTCOMES, Demand, Discipline, Host
 from sim.contracts import Part
 from zoo import Variant, Zoo, affine_law
 
@@ -80,7 +80,7 @@ EQUAL = Zoo("equal", tuple(Variant(f"m{i}", "gpu", 0.6 + i / 10, 100 * MIB, affi
 )
 def test_copies_give_way_to_what_is_nowhere(policy):
     """Nearly all ask for one model, which could fill both workers: the two others have a place each all the same."""
-    shelves = [Shelf(0, (0, 1, 2), 200 * MIB)] * 2
+    shelves = [Host(0, (0, 1, 2), 200 * MIB)] * 2
     hosted = policy.place(EQUAL, shelves, Demand(500.0, np.array([1.0, 0.0, 0.0]), 0.02, 1))
     assert set().union(*hosted) == {0, 1, 2}
     assert max(map(len, hosted)) <= 2
@@ -91,7 +91,7 @@ def test_copies_give_way_to_what_is_nowhere(policy):
 )
 def test_no_worker_stays_empty(policy):
     """Four workers, and demand that one could serve."""
-    shelves = [Shelf(0, (0, 1, 2), 300 * MIB)] * 4
+    shelves = [Host(0, (0, 1, 2), 300 * MIB)] * 4
     hosted = policy.place(EQUAL, shelves, Demand(0.1, np.array([1.0, 0.0, 0.0]), 10.0, 1))
     assert all(hosted)
 

@@ -21,6 +21,7 @@ from policies import (
     RandomFeasible,
     SizeOrTimeout,
 )
+from sim import deploy
 from sim.engine.queues import FifoQueue
 from zoo import Variant, Zoo, affine_law, load_table
 
@@ -116,7 +117,7 @@ def test_the_exponential_mechanism_has_the_published_goodputs(toy, workload, sco
 def test_its_draws_follow_its_probabilities(toy, workload, epsilon):
     mechanism = ExponentialMechanism(epsilon)
     uniform = np.random.default_rng(4).random(5000)
-    chosen = mechanism.chooser(toy)(*workload, uniform)
+    chosen = deploy(mechanism, toy).choose[0].function(*workload, uniform)
     feasible = toy.feasible.mask[toy.feasible.cell(*workload)]
     goodput = feasible[np.arange(5000), chosen].mean()
     assert goodput == pytest.approx(goodput_of(toy, workload, mechanism), abs=0.02)
@@ -142,22 +143,24 @@ def test_it_is_private_against_a_move_of_one_point_and_one_unit(a, l, da, dl):
 def test_it_chooses_on_the_front_only():
     n = 500
     rng = np.random.default_rng(1)
-    chosen = ExponentialMechanism(1.0).chooser(MIXED)(rng.random(n), rng.random(n) / 30, rng.random(n))
+    chosen = (
+        deploy(ExponentialMechanism(1.0), MIXED).choose[0].function(rng.random(n), rng.random(n) / 30, rng.random(n))
+    )
     assert set(chosen.tolist()) == {0, 1, 3, 4}
 
 
 def test_laplace_noise_follows_its_law():
     zoo, n = load_table("psml-cifar10"), 20_000
     accuracy, latency_s = np.full(n, 0.6), np.full(n, 0.01)
-    noisy = LaplaceNoise(0.1).rewriter(zoo)(accuracy, latency_s, np.random.default_rng(3))
+    noisy = deploy(LaplaceNoise(0.1), zoo).rewrite[0].function(accuracy, latency_s, np.random.default_rng(3))
     for given_value, drawn, span in ((0.6, noisy[0], 0.871 - 0.356), (0.01, noisy[1], 0.02049 - 0.00235)):
         assert stats.kstest(drawn - given_value, stats.laplace(scale=0.1 * span).cdf).pvalue > 1e-3
     assert abs(np.corrcoef(*noisy)[0, 1]) < 4 / np.sqrt(n)
 
 
 def test_no_noise_is_no_hook():
-    assert LaplaceNoise(0.0).rewriter(MIXED) is None
-    assert LaplaceNoise(0.1).chooser(MIXED) is None
+    assert deploy(LaplaceNoise(0.0), MIXED).rewrite == []
+    assert deploy(LaplaceNoise(0.1), MIXED).choose == []
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ def test_a_wrong_parameter_says_so(make, message):
 )
 def test_early_drop_forms_batches_of_what_can_make_it(deadlines, rows, dropped, left):
     queue = FifoQueue(range(5))
-    formed = EarlyDrop().former(None, 3)(queue, 0.0, seconds=[0, 1, 2, 3], deadline_s=deadlines)
+    formed = EarlyDrop().batch_former(None, 3)(queue, 0.0, seconds=[0, 1, 2, 3], deadline_s=deadlines)
     assert formed == (rows, dropped)
     assert list(queue) == left
 
@@ -205,7 +208,7 @@ def test_early_drop_forms_batches_of_what_can_make_it(deadlines, rows, dropped, 
 def test_early_drop_serves_nobody_late(deadlines, most):
     queue = FifoQueue(range(len(deadlines)))
     seconds = [0.0, 1.0, 1.5, 2.0, 2.5, 3.0]
-    rows, dropped = EarlyDrop().former(None, most)(queue, 0.0, seconds=seconds, deadline_s=deadlines)
+    rows, dropped = EarlyDrop().batch_former(None, most)(queue, 0.0, seconds=seconds, deadline_s=deadlines)
     assert all(deadlines[row] >= seconds[len(rows)] for row in rows)
     assert sorted([*rows, *dropped, *queue]) == list(range(len(deadlines)))
     assert rows or not queue

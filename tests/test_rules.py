@@ -63,8 +63,8 @@ from policies import (
 )
 from policies.selection.ensemble import majority_accuracy
 from policies.selection.proteus import plan_workers
-from sim import OUTCOMES, Demand, Pool, Shelf, Simulation, Swapping
-from sim.contracts import Candidate, Waiting
+from sim import OUTCOMES, Demand, Host, Pool, Simulation, Swapping
+from sim.contracts import AdmissionRequest, Waiting
 from sim.fleet.memory import DeviceMemory
 from zoo import AnswerTable, DataSet, LatencyProfile, Variant, Zoo, affine_law
 
@@ -259,7 +259,7 @@ def test_aimd_grows_by_one_and_shrinks_by_a_tenth():
 def test_lazy_drop_looks_at_the_head_alone(deadlines, rows, dropped):
     queue = Fifo().queues([], [], [])()
     queue.extend(range(3))
-    formed = LazyDrop().former(None, 8)(queue, 0.0, seconds=SECONDS, deadline_s=deadlines)
+    formed = LazyDrop().batch_former(None, 8)(queue, 0.0, seconds=SECONDS, deadline_s=deadlines)
     assert ([*formed[0]], formed[1]) == (rows, dropped)
 
 
@@ -358,7 +358,7 @@ class Seen:
 )
 def test_choices_by_load(policy, seen, asked, choice):
     feasible, max_wait_s = asked
-    assert policy.pilot(FOUR, seen).choose(feasible, 0.5, max_wait_s) == choice
+    assert policy.controller(FOUR, seen).choose(feasible, 0.5, max_wait_s) == choice
 
 
 # Two workers: batches of 16 let m0 serve 4,000, m1 1,600 and m2 800 a second.
@@ -369,10 +369,10 @@ def test_choices_by_load(policy, seen, asked, choice):
 def test_model_switching_follows_the_rate(rate, max_wait_s, choice):
     three = replace(FOUR, variants=FOUR.variants[:3])
     seen = Seen(rate_per_s=float(rate), zoo=three)
-    pilot = ModelSwitching(smoothing=1.0).pilot(three, seen)
-    pilot.revise()
+    controller = ModelSwitching(smoothing=1.0).controller(three, seen)
+    controller.revise()
     feasible = tuple(v for v in range(3) if three.latencies_s[v] <= max_wait_s)
-    assert pilot.choose(feasible, 0.5, max_wait_s) == choice
+    assert controller.choose(feasible, 0.5, max_wait_s) == choice
 
 
 SEVERAL = [[math.nan, *v.latency.seconds(16).tolist()] for v in FOUR.variants[:3]] + [[]]
@@ -397,7 +397,7 @@ SEVERAL = [[math.nan, *v.latency.seconds(16).tolist()] for v in FOUR.variants[:3
     ids=repr,
 )
 def test_choices_at_dispatch(policy, slack_ms, choice):
-    fit = policy.fit(FOUR, SEVERAL)
+    fit = policy.plan(FOUR, SEVERAL)
     assert fit(99, slack_ms / 1e3, 0.0) == choice
     assert fit(3, slack_ms / 1e3, 0.0) == (choice[0], min(choice[1], 3))
     accurate = fit(99, slack_ms / 1e3, 0.75)
@@ -445,14 +445,14 @@ def test_a_demand_beyond_everything_is_lowered():
 
 def test_accuracy_scaling_routes_by_flow():
     three = replace(FOUR, variants=FOUR.variants[:3])
-    pilot = AccuracyScaling(smoothing=1.0, beta=1.0).pilot(three, Seen(rate_per_s=2500.0, zoo=three))
-    assert pilot.choose((0, 1, 2), 0.5, 0.1) == 2  # no plan yet: the most accurate
-    dedicated = pilot.revise()
+    controller = AccuracyScaling(smoothing=1.0, beta=1.0).controller(three, Seen(rate_per_s=2500.0, zoo=three))
+    assert controller.choose((0, 1, 2), 0.5, 0.1) == 2  # no plan yet: the most accurate
+    dedicated = controller.revise()
     assert sum(dedicated) <= 2
     uniforms = np.linspace(0, 0.999, 1000)
-    chosen = np.bincount([pilot.choose((0, 1, 2), u, 0.1) for u in uniforms], minlength=3) / 1000
-    assert chosen == pytest.approx(np.array(pilot._weight) / sum(pilot._weight), abs=0.002)
-    assert pilot.choose((0,), 0.5, 0.1) == 0
+    chosen = np.bincount([controller.choose((0, 1, 2), u, 0.1) for u in uniforms], minlength=3) / 1000
+    assert chosen == pytest.approx(np.array(controller._weight) / sum(controller._weight), abs=0.002)
+    assert controller.choose((0,), 0.5, 0.1) == 0
 
 
 def test_a_majority_of_known_networks_votes():
@@ -492,7 +492,7 @@ def candidate(**known):
         **known,
     }
     late = facts.pop("late")
-    return Candidate(predicted_s=lambda: late, displace=lambda: False, **facts)
+    return AdmissionRequest(predicted_s=lambda: late, displace=lambda: False, **facts)
 
 
 @pytest.mark.parametrize(
@@ -644,14 +644,14 @@ def test_a_model_that_is_not_loaded_is_loaded_first():
     record = built.record()
     # m0 runs at once; m2 cannot come in beside m1 while m0 computes, so it takes m1's place: 2.25 s.
     assert record.started_s.tolist() == pytest.approx([0.0, 2.25])
-    assert built.fleet.machines[0].memory.resident == {0, 2}
+    assert built.fleet.pool.machines[0].memory.resident == {0, 2}
 
 
 @pytest.mark.parametrize(("eviction", "left"), [("lru", {1, 2}), ("lfu", {0, 2})])
 def test_eviction(eviction, left):
     """m0 is used twice, then m1 once; then m2 needs room."""
     built = swapped([0.55, 0.55, 0.65, 0.75], [0.0, 2.0, 4.0, 6.0], eviction)
-    assert built.fleet.machines[0].memory.resident == left
+    assert built.fleet.pool.machines[0].memory.resident == left
 
 
 @pytest.mark.parametrize(("eviction", "left"), [("lru", {1, 2}), ("demand", {0, 2})])
@@ -807,7 +807,7 @@ def test_other_scalings_look_first_when_there_is_a_period_to_look_at():
 
 
 def shelves(n, gib, variants=(0, 1, 2)):
-    return [Shelf(0, variants, gib * GIB) for _ in range(n)]
+    return [Host(0, variants, gib * GIB) for _ in range(n)]
 
 
 DEMAND = Demand(2.0, np.array([0.8, 0.1, 0.1]), 5.0, 1)

@@ -28,7 +28,7 @@ from adversaries.noisy_search import laplace_cdf
 from adversaries.side_channels import steps
 from experiments.example_run import example_zoo
 from policies import ExponentialMechanism, LaplaceNoise
-from sim import NOISE, ModelWithdrawal, Spec
+from sim import NOISE, ModelWithdrawal, Spec, deploy
 from zoo import load_table
 from zoo.builtin import POISON, blobs_zoo, builtin_zoo
 
@@ -143,7 +143,7 @@ def test_the_middle_of_a_cell_withstands_noise_that_a_corner_does_not():
     zoo = load_table("psml-cifar10")
     corners = [Spec(*spec) for spec in fingerprint(MostAccurateFirst(), 0.0, 1).specs]
     middles = centred(corners, Grid())
-    rewrite, rng = LaplaceNoise(0.01).rewriter(zoo), np.random.default_rng(1)
+    rewrite, rng = deploy(LaplaceNoise(0.01), zoo).rewrite[0].function, np.random.default_rng(1)
     rates = []
     for specs in (corners, middles):
         hits = []

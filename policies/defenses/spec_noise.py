@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from sim import Defense
-from sim.contracts import Choose, Floats, Rewrite, Variants
+from sim import Defense, Deployment
+from sim.contracts import Floats, Variants
+from sim.contracts.defense import ChooseInstead, Rewrite
 from zoo import Zoo
 
 
@@ -33,18 +34,19 @@ class LaplaceNoise(Defense):
         if not 0 <= self.scale < math.inf:
             raise ValueError(f"scale must be at least 0 and finite, not {self.scale}")
 
-    def rewriter(self, zoo: Zoo) -> Rewrite | None:
+    def rewrite(self, deployment: Deployment) -> Rewrite | None:
         """Return the hook that adds the noise; None at scale 0."""
         if self.scale == 0:
             return None
+        zoo = deployment.zoo
         accuracy_scale = self.scale * float(np.ptp(zoo.accuracies))
         latency_scale = self.scale * float(np.ptp(zoo.latencies_s))
 
-        def rewrite(min_accuracy: Floats, max_latency_s: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        def noisy(min_accuracy: Floats, max_latency_s: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
             noise = rng.laplace(size=(2, *np.shape(min_accuracy)))
             return min_accuracy + accuracy_scale * noise[0], max_latency_s + latency_scale * noise[1]
 
-        return rewrite
+        return noisy
 
 
 Score = Literal["goodput", "l1", "quantile"]
@@ -96,17 +98,18 @@ class ExponentialMechanism(Defense):
         weights = np.exp(exponent - exponent.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
-    def chooser(self, zoo: Zoo) -> Choose:
+    def choose(self, deployment: Deployment) -> ChooseInstead:
         """Return the choice that replaces the selection policy."""
+        zoo = deployment.zoo
         front = np.flatnonzero(zoo.on_front)
 
-        def choose(min_accuracy: Floats, max_latency_s: Floats, uniform: Floats) -> Variants:
+        def drawn(min_accuracy: Floats, max_latency_s: Floats, uniform: Floats) -> Variants:
             accuracy, latency_s = np.atleast_1d(min_accuracy), np.atleast_1d(max_latency_s)
             cumulative = self.probabilities(zoo, accuracy, latency_s).cumsum(axis=1)
             rank = (np.reshape(uniform, (-1, 1)) >= cumulative[:, :-1]).sum(axis=1)
             return np.asarray(front[rank].reshape(np.shape(min_accuracy)))
 
-        return choose
+        return drawn
 
     def _scorer(self, zoo: Zoo) -> Callable[[Floats, Floats], Floats]:
         points = zoo.accuracies[zoo.on_front] * 100

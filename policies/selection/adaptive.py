@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from policies.selection.by_spec import FastestFeasible, MostAccurateFeasible
 from sim import AdaptiveSelection
-from sim.contracts import Choose, Pilot, View
+from sim.contracts import Choose, Controller, View
 from zoo import Zoo
 
 
@@ -27,7 +27,7 @@ class LeastLoadedFeasible(AdaptiveSelection):
         """Return the choice on an idle cluster: the most accurate."""
         return MostAccurateFeasible().chooser(zoo)
 
-    def pilot(self, zoo: Zoo, view: View) -> Pilot:
+    def controller(self, zoo: Zoo, view: View) -> Controller:
         """Return what chooses by the loads of the moment."""
         return _LeastLoaded(zoo, view)
 
@@ -92,7 +92,7 @@ class Infaas(AdaptiveSelection):
         """Return the choice on an idle cluster whose budgets are just met: the fastest."""
         return FastestFeasible().chooser(zoo)
 
-    def pilot(self, zoo: Zoo, view: View) -> Pilot:
+    def controller(self, zoo: Zoo, view: View) -> Controller:
         """Return what chooses by what is loaded, and how much waits there."""
         return _Infaas(self, zoo, view)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from policies.selection.by_spec import FastestFeasible
 from sim import DispatchSelection
-from sim.contracts import Choose, Fit
+from sim.contracts import BatchPlan, Choose
 from zoo import Zoo
 
 SIZES = (1, 2, 4, 8, 16)
@@ -42,7 +42,7 @@ class _AmongOptions(DispatchSelection):
             if size < len(table)
         )
 
-    def fit(self, zoo: Zoo, seconds: Sequence[Sequence[float]]) -> Fit:
+    def plan(self, zoo: Zoo, seconds: Sequence[Sequence[float]]) -> BatchPlan:
         """Return the choice: of the pairs in time for the head and accurate enough for it, the preferred one.
 
         Where none is in time it is the fastest accurate one, alone.
@@ -51,12 +51,12 @@ class _AmongOptions(DispatchSelection):
         floors = sorted({option[1] for option in options})
         ladders = [self._ladder([option for option in options if option[1] >= floor]) for floor in floors]
 
-        def fit(waiting: int, slack_s: float, min_accuracy: float) -> tuple[int, int]:
+        def plan(waiting: int, slack_s: float, min_accuracy: float) -> tuple[int, int]:
             times, choices = ladders[bisect_left(floors, min_accuracy)]
             variant, size = choices[max(bisect_right(times, slack_s) - 1, 0)]
             return variant, min(size, waiting)
 
-        return fit
+        return plan
 
     @abstractmethod
     def _ladder(self, options: list[Option]) -> tuple[list[float], list[tuple[int, int]]]:

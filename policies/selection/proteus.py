@@ -10,7 +10,7 @@ import numpy as np
 
 from policies.selection.by_spec import MostAccurateFeasible
 from sim import AdaptiveSelection
-from sim.contracts import Choose, Pilot, View
+from sim.contracts import Choose, Controller, View
 from zoo import Zoo
 
 DEMAND_STEP = 0.05
@@ -128,7 +128,7 @@ class AccuracyScaling(AdaptiveSelection):
         """Return the choice on an idle cluster: the most accurate."""
         return MostAccurateFeasible().chooser(zoo)
 
-    def pilot(self, zoo: Zoo, view: View) -> Pilot:
+    def controller(self, zoo: Zoo, view: View) -> Controller:
         """Return what plans, and chooses by the plan."""
         return _Planner(self, zoo, view)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from policies.selection.by_spec import MostAccurateFeasible
 from sim import AdaptiveSelection
-from sim.contracts import Choose, Pilot, View
+from sim.contracts import Choose, Controller, View
 from zoo import Zoo
 
 LOADS = (0.0, *np.round(np.arange(0.05, 1.2, 0.05), 2).tolist())
@@ -60,7 +60,7 @@ class ModelSwitching(AdaptiveSelection):
         """Return the choice on an idle cluster: the most accurate."""
         return MostAccurateFeasible().chooser(zoo)
 
-    def pilot(self, zoo: Zoo, view: View) -> Pilot:
+    def controller(self, zoo: Zoo, view: View) -> Controller:
         """Return what chooses by the latencies at the present rate."""
         return _Switch(self, zoo, view)
 

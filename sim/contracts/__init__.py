@@ -4,12 +4,12 @@ A policy is a frozen dataclass whose fields are its parameters. It is asked once
 the path of a query is assembled from; per query only that function is called.
 """
 
-from sim.contracts.defense import Defense, Rewrite
+from sim.contracts.defense import READS, Charge, Defense, Deployment, Mark
 from sim.contracts.part import Floats, Misfit, Part, Variants, fitting, named_field
-from sim.contracts.provisioning import Demand, Placement, Pool, Scaling, Shelf
-from sim.contracts.queueing import Batching, Discipline, Dropping, Former, Number, Sizer, Waiting
-from sim.contracts.routing import Admission, Candidate, Loaded, Place, Routing
-from sim.contracts.selection import AdaptiveSelection, Choose, DispatchSelection, Fit, Pilot, Selection, View
+from sim.contracts.provisioning import Demand, Host, Placement, Pool, Scaling
+from sim.contracts.queueing import BatchFormer, Batching, Discipline, Dropping, Number, Sizer, Waiting
+from sim.contracts.routing import Admission, AdmissionRequest, Loaded, Place, Routing
+from sim.contracts.selection import AdaptiveSelection, BatchPlan, Choose, Controller, DispatchSelection, Selection, View
 from sim.contracts.service import Jitter, Pricing
 
 __all__ = [
@@ -22,19 +22,19 @@ __all__ = [
     "AdaptiveSelection",
     "Choose",
     "DispatchSelection",
-    "Fit",
-    "Pilot",
+    "BatchPlan",
+    "Controller",
     "Selection",
     "View",
     "Batching",
     "Discipline",
     "Dropping",
-    "Former",
+    "BatchFormer",
     "Number",
     "Sizer",
     "Waiting",
     "Admission",
-    "Candidate",
+    "AdmissionRequest",
     "Loaded",
     "Place",
     "Routing",
@@ -44,7 +44,10 @@ __all__ = [
     "Placement",
     "Pool",
     "Scaling",
-    "Shelf",
+    "Host",
     "Defense",
-    "Rewrite",
+    "Deployment",
+    "Charge",
+    "Mark",
+    "READS",
 ]

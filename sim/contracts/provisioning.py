@@ -69,7 +69,7 @@ class Scaling(Part):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Host:
     """Describe a worker to a placement policy.
 
     Attributes:
@@ -103,7 +103,7 @@ class Placement(Part):
     """Decide, before the run, which variants each worker hosts."""
 
     @abstractmethod
-    def place(self, zoo: Zoo, shelves: Sequence[Shelf], demand: Demand) -> list[tuple[int, ...]]:
+    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> list[tuple[int, ...]]:
         """Return the variants of each worker; those of one worker must fit its memory.
 
         Raises:

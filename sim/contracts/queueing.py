@@ -91,7 +91,7 @@ class Dropping(Part):
     """Drop waiting queries when a batch is formed."""
 
     @abstractmethod
-    def former(self, sizer: Sizer | None, max_batch: int) -> Former | None:
+    def batch_former(self, sizer: Sizer | None, max_batch: int) -> BatchFormer | None:
         """Return what forms the batches of one queue, or None if it is to take the first and drops nothing.
 
         Args:
@@ -100,7 +100,7 @@ class Dropping(Part):
         """
 
 
-class Former(Protocol):
+class BatchFormer(Protocol):
     """Form a batch from the head of a queue, dropping what it will not serve."""
 
     def __call__(

@@ -53,7 +53,7 @@ class Routing(Part):
         """
 
 
-class Candidate(NamedTuple):
+class AdmissionRequest(NamedTuple):
     """Tell an admission policy about a query that has been routed.
 
     Attributes:
@@ -89,5 +89,5 @@ class Admission(Part):
         return False
 
     @abstractmethod
-    def gate(self) -> Callable[[Candidate], str | None]:
+    def gate(self) -> Callable[[AdmissionRequest], str | None]:
         """Return the function from a query to the outcome it ends with, ``shed`` or ``throttled``, or None."""

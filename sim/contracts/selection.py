@@ -57,7 +57,7 @@ class View(Protocol):
         """Return whether some worker that is up has the variant's weights in memory."""
 
 
-class Pilot(Protocol):
+class Controller(Protocol):
     """Choose variants as queries arrive."""
 
     def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:
@@ -85,14 +85,14 @@ class AdaptiveSelection(Selection):
 
     plain = False
     period_s: float
-    """Seconds between two calls of the pilot's ``revise``; ``inf`` for never."""
+    """Seconds between two calls of the controller's ``revise``; ``inf`` for never."""
 
     @abstractmethod
-    def pilot(self, zoo: Zoo, view: View) -> Pilot:
+    def controller(self, zoo: Zoo, view: View) -> Controller:
         """Return what chooses during a run."""
 
 
-Fit = Callable[[int, float, float], tuple[int, int]]
+BatchPlan = Callable[[int, float, float], tuple[int, int]]
 """(queries waiting, slack of the head in seconds, its minimum accuracy) → (variant, batch size)."""
 
 
@@ -107,5 +107,5 @@ class DispatchSelection(Selection):
     """Batch sizes that it may choose, increasing."""
 
     @abstractmethod
-    def fit(self, zoo: Zoo, seconds: Sequence[Sequence[float]]) -> Fit:
+    def plan(self, zoo: Zoo, seconds: Sequence[Sequence[float]]) -> BatchPlan:
         """Return the choice; ``seconds[variant][size]`` is the time of a batch, empty where it is not hosted."""

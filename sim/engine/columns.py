@@ -63,7 +63,10 @@ class QueryColumns(ABC):
         self.rewritten_min_accuracy = self.min_accuracy
         self.rewritten_max_latency_s = self.max_latency_s
         self.variant = np.full(self.capacity, -1, dtype=np.int16)
-        columns = (self.sent_s, self.account, self.item, self.min_accuracy, self.max_latency_s, self.variant)
+        # Without a data set nobody receives an answer worth recording, and without a defense none is changed.
+        self.received_label = np.broadcast_to(np.int16(-1), self.capacity)
+        self.distortion = np.broadcast_to(np.float32(np.nan), self.capacity)
+        columns = (self.sent_s, self.account, self.item, self.min_accuracy, self.max_latency_s)
         self._cells: list[Any] = [as_memory(column) for column in columns]
 
     def keep_rewritten_specs(self) -> None:
@@ -76,26 +79,26 @@ class QueryColumns(ABC):
         self.cell = np.full(self.capacity, -1, dtype=np.int32)
         self.uniform = np.zeros(self.capacity)
 
-    def add(
-        self, now: float, account: int, spec: tuple[float, float], served_by: tuple[float, float, int], *, item: int
-    ) -> int:
+    def keep_answers(self, *, distorted: bool) -> None:
+        """Make the column of the top labels that clients receive, and that of distortions where answers are changed."""
+        self.received_label = np.full(self.capacity, -1, dtype=np.int16)
+        if distorted:
+            self.distortion = np.full(self.capacity, np.nan, dtype=np.float32)
+
+    def add(self, now: float, account: int, spec: tuple[float, float], *, item: int) -> int:
         """Write a closed-loop query into the next free row and return its number.
 
         Args:
             now: seconds.
             account: number of the account.
             spec: minimum accuracy and maximum latency in seconds.
-            served_by: the same after rewriting, and the chosen variant.
             item: row of the data set, or -1.
         """
         row = self.open_loop + self.sent
         self.sent += 1
-        sent_s, accounts, items, accuracies, latencies_s, variants = self._cells
+        sent_s, accounts, items, accuracies, latencies_s = self._cells
         sent_s[row], accounts[row], items[row] = now, account, item
         accuracies[row], latencies_s[row] = spec
-        variants[row] = served_by[2]
-        if self.rewritten_min_accuracy is not self.min_accuracy:
-            self.rewritten_min_accuracy[row], self.rewritten_max_latency_s[row] = served_by[:2]
         return row
 
     @abstractmethod

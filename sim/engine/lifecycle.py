@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-PENDING, TRAVELLING, QUEUED, RUNNING, RETURNING = "pending", "travelling", "queued", "running", "returning"
+PENDING, TRAVELLING, SCREENING, QUEUED = "pending", "travelling", "screening", "queued"
+RUNNING, RETURNING = "running", "returning"
 OUTCOMES = ("answered", "infeasible", "throttled", "rejected", "shed", "expired", "failed", "unfinished")
-STATES = (PENDING, TRAVELLING, QUEUED, RUNNING, RETURNING, *OUTCOMES)
+STATES = (PENDING, TRAVELLING, SCREENING, QUEUED, RUNNING, RETURNING, *OUTCOMES)
 CODE = {state: code for code, state in enumerate(STATES)}
 
 TURNED_AWAY = {"infeasible", "throttled", "rejected", "shed"}
 TRANSITIONS = {
-    PENDING: {TRAVELLING, QUEUED, "failed", *TURNED_AWAY},
-    TRAVELLING: {QUEUED, "failed", "unfinished", *TURNED_AWAY},
+    PENDING: {TRAVELLING, SCREENING, QUEUED, "failed", *TURNED_AWAY},
+    TRAVELLING: {SCREENING, QUEUED, "failed", "unfinished", *TURNED_AWAY},
+    # At a frontend: it waits for a core, defenses look at it, or its client solves what they asked.
+    SCREENING: {TRAVELLING, QUEUED, "failed", "unfinished", *TURNED_AWAY},
     QUEUED: {RUNNING, TRAVELLING, "shed", "expired", "unfinished"},
     # A query that several places serve runs as soon as it runs in one, and may still be given up in another.
     RUNNING: {RETURNING, QUEUED, "answered", "expired", "failed", "unfinished"},

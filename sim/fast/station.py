@@ -11,14 +11,14 @@ from typing import Any
 
 from simpy.events import NORMAL
 
-from sim.contracts import Former
+from sim.contracts import BatchFormer
 from sim.engine.clock import Alarm, Simulation
 from sim.engine.columns import as_memory
 from sim.engine.lifecycle import OUTCOMES
 from sim.engine.queues import Queue
 from sim.fast.journal import Journal
 
-INFEASIBLE = OUTCOMES.index("infeasible")
+INFEASIBLE, EXPIRED = OUTCOMES.index("infeasible"), OUTCOMES.index("expired")
 NEVER_FINISHED = float("nan")
 Wake = Callable[[object], object]
 
@@ -35,18 +35,18 @@ class Rules:
         fifo: whether keys only grow within a queue, so that the head never changes when a row is added.
         counted: whether the router reads ``load``.
         deadline_s: last moment that is in time for every row; read only by ``former``.
-        dropped: told about each dropped row.
+        ended: told about each row that ends here without an answer, and its outcome.
         answered: told about the rows of a finished batch; None where nobody waits for answers.
     """
 
     max_batch: int
     timeout_s: float
-    former: Former | None
+    former: BatchFormer | None
     keys: Sequence[float]
     fifo: bool
     counted: bool
     deadline_s: Sequence[float]
-    dropped: Callable[[int], object]
+    ended: Callable[[int, int], object]
     answered: Callable[[Sequence[int]], object] | None
 
 
@@ -77,7 +77,7 @@ class Station:
         """Assemble the function that takes a decided row in: ended, handed to an idle worker, or queued."""
         queues, heads, idle, keys, sent_s = self.queues, self.heads, self.idle, self.rules.keys, self._sent_s
         max_batch, timeout_s, fifo, at_once = self.rules.max_batch, self.rules.timeout_s, self.rules.fifo, self.at_once
-        variants, end = as_memory(self.log.variant), self.log.end
+        variants, end = as_memory(self.log.variant), self.rules.ended
 
         def put(row: int) -> None:
             if idle and at_once and variants[row] >= 0:
@@ -85,7 +85,7 @@ class Station:
                 return
             variant = variants[row]
             if variant < 0:
-                end(row, INFEASIBLE, self.env._now)  # noqa: SLF001
+                end(row, INFEASIBLE)
                 return
             queue = queues[variant]
             if not queue or (not fifo and keys[row] < heads[variant]):
@@ -213,12 +213,12 @@ class Station:
             if answered is not None:
                 answered(rows)
 
-    def _form(self, former: Former, variant: int, seconds: Sequence[float]) -> Sequence[int]:
+    def _form(self, former: BatchFormer, variant: int, seconds: Sequence[float]) -> Sequence[int]:
         """Form a batch with the rule that drops queries, and report the dropped; it may come out empty."""
         queue, rules = self.queues[variant], self.rules
         rows, dropped = former(queue, self.env.now, seconds=seconds, deadline_s=rules.deadline_s)
         if rules.counted:
             self.load -= len(dropped)
         for row in dropped:
-            rules.dropped(row)
+            rules.ended(row, EXPIRED)
         return rows

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sim.contracts import Batching, Discipline, Dropping, Fit
+from sim.contracts import Batching, BatchPlan, Discipline, Dropping
 from sim.engine.clock import Simulation, Timer
 from sim.engine.lifecycle import CODE, OUTCOMES, QUEUED, RUNNING
 from sim.engine.queues import OrderedQueue, Queue
@@ -28,8 +28,8 @@ class Orders:
         discipline: orders the queues.
         batching: sizes the batches.
         dropping: drops what waits in vain.
-        fit: chooses variant and size together; None where queries come with their variant.
-        accuracies: of every variant, for ``fit``.
+        plan: chooses variant and size together; None where queries come with their variant.
+        accuracies: of every variant, for ``plan``.
         work_s: what a row counts for in the work that waits or runs, by the variant that it is sent for, seconds.
         keys: key of every row.
         deadline_s: last moment that is in time for every row, seconds.
@@ -40,7 +40,7 @@ class Orders:
     discipline: Discipline
     batching: Batching
     dropping: Dropping
-    fit: Fit | None
+    plan: BatchPlan | None
     accuracies: Sequence[float]
     work_s: Sequence[float]
     keys: Sequence[float]
@@ -55,22 +55,24 @@ class Dispatcher:
     Args:
         env: the clock.
         ledger: the books.
-        queues: by variant; all under variant 0 where ``fit`` chooses.
+        queues: by variant; all under variant 0 where ``plan`` chooses.
         orders: the operator's rules.
 
     Attributes:
         machines: that serve here.
         load: queries that wait or run here.
         work_s: their batch-1 times together, seconds.
+        extra_s: returns how much longer a batch takes than its profile says, by its rows, seconds; None for never.
     """
 
     def __init__(self, env: Simulation, ledger: Ledger, queues: dict[int, Queue], orders: Orders) -> None:
         self.env, self.ledger, self.queues, self.orders = env, ledger, queues, orders
         self.machines: list[Machine] = []
         self.load, self.work_s = 0, 0.0
+        self.extra_s: Callable[[Sequence[int]], float] | None = None
         batching = orders.batching
         self._sizers = {variant: batching.sizer() for variant in queues}
-        self._formers = {v: orders.dropping.former(self._sizers[v], batching.max_batch) for v in queues}
+        self._formers = {v: orders.dropping.batch_former(self._sizers[v], batching.max_batch) for v in queues}
         self._parked: deque[Machine] = deque()
         self._nonempty: dict[int, Queue] = {}
         self._timer = Timer(env, self.dispatch)
@@ -120,14 +122,14 @@ class Dispatcher:
         if not machines:
             return math.inf
         most = self.orders.batching.max_batch
-        waiting = self.waiting(0 if self.orders.fit is not None else variant)
+        waiting = self.waiting(0 if self.orders.plan is not None else variant)
         seconds = self._table(variant)
         residual_s = min(machine.residual_s() for machine in machines)
         if residual_s == 0:
             return seconds[min(waiting + 1, most)]
         before_s = waiting // most * seconds[most]
         for other, queue in self._nonempty.items():
-            if other != variant and self.orders.fit is None:
+            if other != variant and self.orders.plan is None:
                 full, rest = divmod(len(queue), most)
                 before_s += full * self._table(other)[most] + (self._table(other)[rest] if rest else 0.0)
         return residual_s + before_s / len(machines) + seconds[most]
@@ -140,7 +142,7 @@ class Dispatcher:
 
     def put(self, row: int, variant: int) -> None:
         """Queue a row for a variant, and serve it at once where a machine is free."""
-        if self.orders.fit is not None:
+        if self.orders.plan is not None:
             variant = 0
         queue = self.queues[variant]
         queue.append(row)
@@ -150,7 +152,7 @@ class Dispatcher:
         if self._preemptive and len(queue):
             self._preempt(variant)
         if self.machines[0].memory is not None:
-            self.fetch()
+            self.prefetch_weights()
 
     def dispatch(self) -> None:
         """Let every free machine look for work."""
@@ -165,7 +167,7 @@ class Dispatcher:
         if machine.free and machine not in self._parked:
             self._parked.append(machine)
 
-    def fetch(self) -> None:
+    def prefetch_weights(self) -> None:
         """Start to load what waits and is loaded nowhere here, also while the machines compute."""
         for variant in sorted(self._nonempty, key=lambda waiting: self._key(self._nonempty[waiting])):
             up = [(machine, machine.memory) for machine in self.machines if machine.up and machine.hosts(variant)]
@@ -265,7 +267,7 @@ class Dispatcher:
     def _take(self, machine: Machine) -> bool:
         """Start the next batch on a machine, and return whether there was one."""
         nonempty, memory = self._nonempty, machine.memory
-        order = [variant for variant in nonempty if self.orders.fit or machine.hosts(variant)]
+        order = [variant for variant in nonempty if self.orders.plan or machine.hosts(variant)]
         if len(order) > 1:
             order.sort(key=lambda variant: self._key(nonempty[variant]))
         wanted = -1
@@ -320,14 +322,14 @@ class Dispatcher:
         if not rows:
             return False
         self._run(rows)
-        machine.start(Batch(rows, served, key))
+        machine.start(Batch(rows, served, key), 0.0 if self.extra_s is None else self.extra_s(rows))
         return True
 
     def _form(self, machine: Machine, variant: int, queue: Queue) -> tuple[int, Sequence[int]]:
         """Return the rows of the next batch and the variant that serves them, and drop what is to be dropped."""
         orders, former = self.orders, self._formers[variant]
-        if orders.fit is not None:
-            return self._fit(machine, queue)
+        if orders.plan is not None:
+            return self._planned(machine, queue)
         if former is None:
             n = min(len(queue), orders.batching.max_batch)
             return variant, (queue.popleft(),) if n == 1 else queue.take(n)
@@ -338,7 +340,7 @@ class Dispatcher:
             orders.dropped(row)
         return variant, rows
 
-    def _fit(self, machine: Machine, queue: Queue) -> tuple[int, Sequence[int]]:
+    def _planned(self, machine: Machine, queue: Queue) -> tuple[int, Sequence[int]]:
         """Choose variant and batch together for the head, and take the rows that the variant is accurate enough for."""
         orders, now, floors = self.orders, self.env.now, self.ledger.floors
         fastest_s = min(table[1] for table in machine.seconds if table)
@@ -349,7 +351,7 @@ class Dispatcher:
         if not len(queue):
             return 0, ()
         head = queue.head()
-        variant, size = orders.fit(len(queue), orders.deadline_s[head] - now, floors[head])  # type: ignore[misc]
+        variant, size = orders.plan(len(queue), orders.deadline_s[head] - now, floors[head])  # type: ignore[misc]
         rows = [queue.popleft()]
         while len(rows) < size and floors[queue.head()] <= orders.accuracies[variant]:
             rows.append(queue.popleft())

@@ -7,16 +7,15 @@ from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sim.contracts import DispatchSelection, Part, fitting
 from sim.engine.streams import stream
+from sim.fleet import incidents
+from sim.fleet.path import Fleet
 from sim.records import Outage
-
-if TYPE_CHECKING:
-    from sim.fleet.path import Fleet
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,8 @@ class _WorkerFault(Fault):
 
     def targets(self, fleet: Fleet) -> list[int]:
         """Return the numbers of the workers."""
-        names = [name for name, _ in fleet.cluster.workers]
-        known = {*names, *fleet.cluster.groups}
+        names = [name for name, _ in fleet.site.workers]
+        known = {*names, *fleet.site.groups}
         for wanted in self.workers:
             if wanted not in known:
                 raise ValueError(f"workers must be of {', '.join(sorted(known))}, not {wanted!r}")
@@ -101,7 +100,7 @@ class _WorkerFault(Fault):
 
     def named(self, fleet: Fleet, target: int) -> str:
         """Return the worker's name."""
-        return fleet.cluster.workers[target][0]
+        return fleet.site.workers[target][0]
 
     def _struck(self, names: list[str]) -> list[int]:
         return [
@@ -119,11 +118,11 @@ class Crash(_WorkerFault):
 
     def begin(self, fleet: Fleet, target: int, name: str) -> None:
         """Take a worker down."""
-        fleet.upkeep.crash(target, name)
+        incidents.crash(fleet, target, name)
 
     def end(self, fleet: Fleet, target: int, name: str) -> None:
         """Bring it back."""
-        fleet.upkeep.repair(target, name)
+        incidents.repair(fleet, target, name)
 
 
 @dataclass(frozen=True)
@@ -144,11 +143,11 @@ class SlowDown(_WorkerFault):
 
     def begin(self, fleet: Fleet, target: int, name: str) -> None:
         """Slow a worker down."""
-        fleet.upkeep.slow_down(target, name, self.speed)
+        fleet.pool.slow_down(target, name, self.speed)
 
     def end(self, fleet: Fleet, target: int, name: str) -> None:
         """Let it go at its own speed again."""
-        fleet.upkeep.slow_down(target, name, None)
+        fleet.pool.slow_down(target, name, None)
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class LinkLoss(Fault):
 
     def targets(self, fleet: Fleet) -> list[tuple[str, str]]:
         """Return the link."""
-        network = fleet.cluster.network
+        network = fleet.site.network
         links = [] if network is None else [set(link.between) for link in network.links]
         if set(self.between) not in links or len(self.between) != 2:
             raise ValueError(f"between must be the two nodes of a link of the network, not {list(self.between)}")
@@ -176,11 +175,11 @@ class LinkLoss(Fault):
 
     def begin(self, fleet: Fleet, target: tuple[str, str], name: str) -> None:
         """Cut the link."""
-        fleet.upkeep.cut(target, name, down=True)
+        incidents.cut(fleet, target, name, down=True)
 
     def end(self, fleet: Fleet, target: tuple[str, str], name: str) -> None:
         """Mend it."""
-        fleet.upkeep.cut(target, name, down=False)
+        incidents.cut(fleet, target, name, down=False)
 
 
 @dataclass(frozen=True)
@@ -242,28 +241,23 @@ class ModelWithdrawal(Fault):
 
     def begin(self, fleet: Fleet, target: str, name: str) -> None:
         """Withdraw a model."""
-        self._set(fleet, target, name, gone=True)
+        incidents.withdraw(fleet, target, name, gone=True)
 
     def end(self, fleet: Fleet, target: str, name: str) -> None:
         """Put it back."""
-        self._set(fleet, target, name, gone=False)
-
-    @staticmethod
-    def _set(fleet: Fleet, target: str, name: str, *, gone: bool) -> None:
-        variants = {number for number, variant in enumerate(fleet.zoo.variants) if variant.model == target}
-        fleet.withdrawals.withdraw(f"{name}/{target}", variants, gone=gone)
+        incidents.withdraw(fleet, target, name, gone=False)
 
 
-def unleash(fleet: Fleet, faults: dict[str, Fault], seed: int) -> None:
-    """Start the faults of a run, each target of each with a random stream of its own.
+def unleash(fleet: Fleet, faults: dict[str, Fault], seed: int) -> bool:
+    """Start the faults of a run, each target of each with a random stream of its own; return whether one never ends.
 
     Raises:
         Misfit: if a fault names something that is not there.
     """
     for name, fault in faults.items():
-        fleet.perpetual |= fault.mtbf_s is not None
         for target in fitting(("fault", name), partial(fault.targets, fleet), type(fault)):
             fleet.env.process(_strike(fleet, name, fault, target, stream(seed, f"fault/{name}/{target}")))
+    return any(fault.mtbf_s is not None for fault in faults.values())
 
 
 def _strike(fleet: Fleet, name: str, fault: Fault, target: Any, rng: np.random.Generator) -> Generator[Any, Any, None]:

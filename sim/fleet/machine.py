@@ -97,11 +97,11 @@ class Machine:
         """Return whether it can serve a variant at all, by its device, its placement and what it is dedicated to."""
         return bool(self.seconds[variant]) and (self.assigned is None or variant in self.assigned)
 
-    def start(self, batch: Batch) -> None:
-        """Run a new batch from now."""
+    def start(self, batch: Batch, extra_s: float = 0.0) -> None:
+        """Run a new batch from now; it takes ``extra_s`` seconds longer than its profile says."""
         self.settle()
         batch.started_s = self._env.now
-        batch.left_s = self.seconds[batch.variant][len(batch.rows)] * next(self._multipliers)
+        batch.left_s = self.seconds[batch.variant][len(batch.rows)] * next(self._multipliers) + extra_s
         self.running.append(batch)
         if self.memory is not None:
             self.memory.used(batch.variant, self._env.now)

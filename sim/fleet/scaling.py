@@ -6,35 +6,44 @@ import math
 from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import count
-from typing import TYPE_CHECKING
 
 from sim.contracts import Pool, Scaling
+from sim.fleet.incidents import put_in_service
 from sim.fleet.machine import Machine
+from sim.fleet.path import Fleet
 from sim.workers import WorkerGroup
 
-if TYPE_CHECKING:
-    from sim.fleet.path import Fleet
 
+def scale(fleet: Fleet, notes: list[str]) -> bool:
+    """Start scaling every group, where a policy does; return whether it does, which goes on for ever.
 
-def scale(fleet: Fleet) -> None:
-    """Start scaling every group, where a policy does."""
-    first = 0
-    for group in fleet.cluster.groups.values():
-        machines = fleet.machines[first : first + group.most]
+    Args:
+        fleet: whose groups they are.
+        notes: take down what is not as a policy asked for it.
+    """
+    scaling, first = fleet.operator.scaling, 0
+    if scaling is None:
+        return False
+    for name, group in fleet.site.groups.items():
+        machines = fleet.pool.machines[first : first + group.most]
         first += group.most
-        if fleet.operator.scaling is not None:
-            keeper = _Keeper(fleet, group, machines, fleet.operator.scaling.scaler())
-            fleet.perpetual = True
-            keeper.keep(fleet.operator.scaling)
+        _Keeper(fleet, (name, group), machines, scaling.scaler(), notes).keep(scaling)
+    return True
 
 
 class _Keeper:
     """Keep one group at the size that its scaler asks for."""
 
     def __init__(
-        self, fleet: Fleet, group: WorkerGroup, machines: list[Machine], scaler: Callable[[Pool], int]
+        self,
+        fleet: Fleet,
+        named: tuple[str, WorkerGroup],
+        machines: list[Machine],
+        scaler: Callable[[Pool], int],
+        notes: list[str],
     ) -> None:
-        self._fleet, self._group, self._machines, self._scaler = fleet, group, machines, scaler
+        self._fleet, (self._name, self._group), self._machines, self._scaler = fleet, named, machines, scaler
+        self._notes = notes
         self._starting: list[Machine] = []
         self._busy_s = self._arrived = 0.0
         self._looked_s = -math.inf
@@ -58,11 +67,10 @@ class _Keeper:
 
     def _note(self) -> None:
         """Say once that a group does not follow its scaling."""
-        name = next(name for name, group in self._fleet.cluster.groups.items() if group is self._group)
         bounds = f"{self._group.min_count} to {self._group.most}"
-        note = f"scaling asked for more or fewer workers of {name} than the {bounds} that it may have"
-        if note not in self._fleet.cluster.notes:
-            self._fleet.cluster.notes.append(note)
+        note = f"scaling asked for more or fewer workers of {self._name} than the {bounds} that it may have"
+        if note not in self._notes:
+            self._notes.append(note)
 
     def _pool(self) -> Pool:
         """Measure the time since the last look."""
@@ -77,12 +85,12 @@ class _Keeper:
             fewest=self._group.min_count,
             most=self._group.most,
             utilization=min((busy_s - self._busy_s) / (since_s * len(active)), 1.0) if since_s else 0.0,
-            rate_per_s=(fleet.arrived - self._arrived) / since_s if since_s else 0.0,
-            held=sum({id(place): place.load for place in (fleet.home[m.number] for m in active)}.values()),
+            rate_per_s=(fleet.frontends.arrived - self._arrived) / since_s if since_s else 0.0,
+            held=sum({id(place): place.load for place in (fleet.pool.home[m.number] for m in active)}.values()),
             capacity_per_s=self._capacity_per_s(),
             device=self._group.device,
         )
-        self._busy_s, self._arrived, self._looked_s = busy_s, fleet.arrived, fleet.env.now
+        self._busy_s, self._arrived, self._looked_s = busy_s, fleet.frontends.arrived, fleet.env.now
         return pool
 
     def _capacity_per_s(self) -> float:
@@ -99,8 +107,8 @@ class _Keeper:
             self._starting.append(machine)
             fleet.env.call_at(fleet.env.now + self._group.startup_s, lambda started=machine: self._start(started))  # type: ignore[misc]
         for machine in reversed(active[wanted:]):
-            fleet.upkeep.put_in_service(machine.number, active=False)
+            put_in_service(fleet, machine.number, active=False)
 
     def _start(self, machine: Machine) -> None:
         self._starting.remove(machine)
-        self._fleet.upkeep.put_in_service(machine.number, active=True)
+        put_in_service(self._fleet, machine.number, active=True)

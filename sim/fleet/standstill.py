@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sim.contracts import AdaptiveSelection
 from sim.engine.lifecycle import QUEUED, RUNNING
+from sim.fleet.faults import Fault
+from sim.fleet.path import Fleet
 from sim.workers import GIBIBYTE
-
-if TYPE_CHECKING:
-    from sim.cluster import Cluster
-    from sim.fleet.faults import Fault
 
 LEAST_S = 6.0
 TIMES = 10
@@ -29,21 +26,21 @@ class Standstill:
     times the longest that one single thing takes here: a repair, a start, a load, a look of a policy, or six seconds.
 
     Args:
-        cluster: to watch.
+        fleet: to watch.
         faults: of its run.
     """
 
-    def __init__(self, cluster: Cluster, faults: Iterable[Fault]) -> None:
-        self._cluster = cluster
-        selection, scaling, network = cluster.operator.selection, cluster.operator.scaling, cluster.network
-        largest_gib = max(variant.memory_bytes for variant in cluster.zoo.variants) / GIBIBYTE
-        swapping = [group.swapping for group in cluster.groups.values() if group.swapping is not None]
+    def __init__(self, fleet: Fleet, faults: Iterable[Fault]) -> None:
+        self._fleet, operator, groups = fleet, fleet.operator, fleet.site.groups.values()
+        selection, scaling, network = operator.selection, operator.scaling, fleet.site.network
+        largest_gib = max(variant.memory_bytes for variant in fleet.zoo.variants) / GIBIBYTE
+        swapping = [group.swapping for group in groups if group.swapping is not None]
         lengths = [
             LEAST_S,
-            *(group.startup_s for group in cluster.groups.values()),
+            *(group.startup_s for group in groups),
             *(one.base_s + largest_gib / one.gib_per_s for one in swapping),
-            cluster.operator.batching.timeout_s,
-            cluster.operator.hedge_after_s or 0.0,
+            operator.batching.timeout_s,
+            operator.hedge_after_s or 0.0,
             *(max(fault.for_s, fault.mttr_s or 0.0) for fault in faults),
             0.0 if scaling is None else scaling.period_s,
             0.0 if network is None else network.retry_s,
@@ -59,15 +56,15 @@ class Standstill:
         Args:
             asleep: how many will send queries of their own accord.
         """
-        cluster = self._cluster
-        census = cluster.log.census(cluster.env.arrived)
+        env = self._fleet.env
+        census = self._fleet.ledger.census(env.arrived)
         if asleep or census != self._seen or census[RUNNING] or not census[QUEUED]:
-            self._seen, self._since_s = census, cluster.env.now
-        return cluster.env.now - self._since_s > self._patience_s and cluster.env.now > self._last_deadline_s()
+            self._seen, self._since_s = census, env.now
+        return env.now - self._since_s > self._patience_s and env.now > self._last_deadline_s()
 
     def _last_deadline_s(self) -> float:
         """Return the last deadline of what was sent: until then a batch may be kept waiting."""
-        log = self._cluster.log
-        rows = log.rows_sent(self._cluster.env.arrived)
-        deadline_s = log.sent_s[rows] + log.max_latency_s[rows] * self._cluster.operator.slo_scale
+        ledger = self._fleet.ledger
+        rows = ledger.rows_sent(self._fleet.env.arrived)
+        deadline_s = ledger.sent_s[rows] + ledger.max_latency_s[rows] * self._fleet.operator.slo_scale
         return float(deadline_s[np.isfinite(deadline_s)].max(initial=0.0))

@@ -1,4 +1,4 @@
-"""Crafted items: what attackers made themselves, numbered after the data set's, answered by networks in blocks."""
+"""Synthetic items: what attackers made themselves, numbered after the data set's, answered by networks in blocks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from zoo import AnswerTable
 
 
-class CraftedItems:
-    """Keep crafted items and answer them.
+class SyntheticItems:
+    """Keep synthetic items and answer them.
 
     Args:
         answers: the zoo's answers; numbers go on after its items.
@@ -45,7 +45,7 @@ class CraftedItems:
         return numbers
 
     def inputs(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the inputs of items of the data set and of crafted ones, shape (n, ...)."""
+        """Return the inputs of items of the data set and of synthetic ones, shape (n, ...)."""
         data = self._answers.data.inputs
         if not len(items) or int(items.max()) < self.first:
             return np.asarray(data[items])
@@ -59,7 +59,7 @@ class CraftedItems:
         return found
 
     def answer(self, model: int, item: int) -> NDArray[np.float32]:
-        """Return a model's class probabilities on a crafted item, shape (classes,)."""
+        """Return a model's class probabilities on a synthetic item, shape (classes,)."""
         block = bisect_right(self._starts, item) - 1
         answered = self._answered[block]
         if model not in answered:

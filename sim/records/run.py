@@ -68,6 +68,10 @@ class RunRecord:
         batch_size: of that batch, 0 for none.
         outcome: index into ``lifecycle.OUTCOMES``.
         price: dollars; 0 for what was not answered.
+        received_label: top label of the answer as its client received it; -1 for what was not answered, for noise and
+            without a data set.
+        distortion: L1 distance of the received class probabilities from the model's, in [0, 2]; NaN where no defense
+            changes answers.
         busy_s: seconds each worker computed, shape (workers,).
         batches: number of finished batches of each worker, shape (workers,).
         batched: number of queries in those batches, shape (workers,).
@@ -79,6 +83,7 @@ class RunRecord:
         outages: in the order in which they began.
         open_loop: how many of the queries, the first ones, came from the open-loop users.
         notes: what is not as it was asked for, a line each.
+        defenses: what each did, in order.
     """
 
     zoo: Zoo
@@ -104,6 +109,8 @@ class RunRecord:
     batch_size: NDArray[np.int32]
     outcome: NDArray[np.uint8]
     price: NDArray[np.float64]
+    received_label: NDArray[np.int16]
+    distortion: NDArray[np.float32]
     busy_s: NDArray[np.float64]
     batches: NDArray[np.int64]
     batched: NDArray[np.int64]
@@ -114,6 +121,7 @@ class RunRecord:
     outages: tuple[Outage, ...] = ()
     open_loop: int = 0
     notes: tuple[str, ...] = ()
+    defenses: tuple[DefenseRecord, ...] = ()
 
     @property
     def attacking(self) -> NDArray[np.bool_]:
@@ -138,3 +146,28 @@ class Outage:
     target: str
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True)
+class DefenseRecord:
+    """Say what one defense did in a run.
+
+    Attributes:
+        name: as the scenario names it.
+        kind: of the defense.
+        flags: when it flagged each account that it did, seconds.
+        refused: how many queries of each account it turned away.
+        cpu_s: seconds of the frontends' cores that it took.
+        gpu_s: seconds of the devices.
+        client_s: seconds of the clients.
+        detects: whether it looks for attackers, so that an account without a flag says something.
+    """
+
+    name: str
+    kind: str
+    flags: dict[int, float]
+    refused: dict[int, int]
+    cpu_s: float
+    gpu_s: float
+    client_s: float
+    detects: bool

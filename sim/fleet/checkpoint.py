@@ -1,0 +1,198 @@
+"""The checkpoint: where defenses look at queries that come in and at outcomes that go out, and take their time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sim.engine.columns import as_memory
+from sim.engine.lifecycle import CODE, OUTCOMES, RETURNING, SCREENING
+from sim.fleet.frontends import Frontend, Frontends
+from sim.fleet.ledger import Ledger
+from sim.gateway.gateway import Gateway
+from sim.gateway.hooks import NOTHING, Screen, by_row, readers
+
+ANSWERED = OUTCOMES.index("answered")
+SCREENING_CODE, RETURNING_CODE = CODE[SCREENING], CODE[RETURNING]
+Row = int
+
+
+class Checkpoint:
+    """Call the hooks of the defenses in the path of a query, and spend what they charge.
+
+    A query that comes in is screened as soon as a core of its frontend is free: by then the states are what they are
+    after all that was screened before. An outcome that goes out, be it an answer or a refusal, waits for a core again;
+    what defenses do after it is a job of its own, which delays others but not this one.
+
+    Args:
+        gateway: whose hooks they are.
+        ledger: the books.
+        frontends: whose cores they are.
+        round_trip_s: returns how long a message to the client of a query and back takes, seconds.
+
+    Attributes:
+        treats: whether outcomes have to be treated on their way out.
+    """
+
+    def __init__(
+        self, gateway: Gateway, ledger: Ledger, frontends: Frontends, round_trip_s: Callable[[Row], float]
+    ) -> None:
+        hooks, answering = gateway.hooks, gateway.answering
+        self._answering, self._env, self._ledger = answering, gateway.env, ledger
+        self._frontends, self._round_trip_s, self._meter = frontends, round_trip_s, hooks.meter
+        self._screen = Screen(hooks, ledger)
+        self._gpu_s: dict[Row, float] = {}
+        self._account, self._sent_s = as_memory(ledger.account), as_memory(ledger.sent_s)
+        self._values = readers(hooks, ledger)
+        self._answer: dict[Row, Any] = {}
+        self._outcome: dict[Row, str] = {}
+        self._elapsed_s = 0.0
+        self._releases = [(self._reading(hook), hook.deployed, hook.charge) for hook in hooks.release]
+        self._observers = [(self._reading(hook), hook.deployed, hook.charge) for hook in hooks.observe]
+        lags = [(deployed.defense.lag_s, number) for number, (_, deployed, _) in enumerate(self._observers)]
+        self._last = max(lags, default=(0.0, -1))[1]  # whose turn comes last
+        self.treats = bool(self._releases or self._observers or answering.at_once) or any(
+            hook.charge.cpu_s or hook.charge.client_s for hook in hooks.transform
+        )
+        self._marked = [d for d in hooks.deployed.values() if any(h.deployed is d for h in hooks.admit)]
+
+    def _reading(self, hook: Any) -> Callable[[Row], Any]:
+        """Return a hook as a function of the number of a row, of which it may read the outcome."""
+        marks = hook.deployed.marks
+        more = {
+            "outcome": self._outcome.__getitem__,
+            "answer": self._answer.get,
+            "elapsed_s": lambda _: self._elapsed_s,
+            "mark": marks.get,
+        }
+        return by_row(hook, {**self._values, **more})
+
+    def _spent(self) -> tuple[float, float, float]:
+        """Return what hooks have taken since the last time: seconds of the frontend, of the device, of the client."""
+        meter = self._meter
+        if not (meter.cpu_s or meter.gpu_s or meter.client_s):
+            return 0.0, 0.0, 0.0
+        spent = meter.cpu_s, meter.gpu_s, meter.client_s
+        meter.cpu_s = meter.gpu_s = meter.client_s = 0.0
+        return spent
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def screen(
+        self,
+        row: Row,
+        frontend: Frontend,
+        go_on: Callable[[Row, Frontend], object],
+        refuse: Callable[[Row, int], object],
+    ) -> None:
+        """Ask the defenses about a query that has come in, and let it go on, or refuse it."""
+
+        def begin() -> tuple[float, Callable[[], object]]:
+            outcome = self._screen(row)
+            cpu_s, gpu_s, client_s = self._spent()
+            if gpu_s:
+                self._gpu_s[row] = gpu_s
+            if cpu_s:
+                self._wait(row)
+            if outcome >= 0:
+                return cpu_s, lambda: refuse(row, outcome)
+            if client_s:
+                return cpu_s, lambda: self._challenge(row, frontend, client_s, go_on)
+            return cpu_s, lambda: go_on(row, frontend)
+
+        if not frontend.cpu.idle:
+            self._wait(row)
+        frontend.cpu.submit(begin)
+
+    def _wait(self, row: Row) -> None:
+        if self._ledger.state[row] != SCREENING_CODE:
+            self._ledger.move(row, SCREENING_CODE)
+
+    def _challenge(
+        self, row: Row, frontend: Frontend, client_s: float, go_on: Callable[[Row, Frontend], object]
+    ) -> None:
+        """Let the client solve something before its query goes on."""
+        self._wait(row)
+        at_s = self._env.now + client_s + self._round_trip_s(row)
+        self._env.call_at(at_s, lambda: go_on(row, frontend))
+
+    def extra_s(self, rows: Sequence[Row]) -> float:
+        """Return how much longer the batch of some queries takes than its profile says, by the defenses' states."""
+        if not self._gpu_s:
+            return 0.0
+        return sum(self._gpu_s.get(row, 0.0) for row in rows)
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def treat(self, row: Row, outcome: int, leave: Callable[[Row], object]) -> None:
+        """Let the defenses have their say about an outcome, and let it leave when they are done."""
+        frontend = self._frontends.of(self._account[row]) or self._frontends.all[0]
+
+        def begin() -> tuple[float, Callable[[], object]]:
+            if outcome == ANSWERED:
+                answer = self._answering.compute(row)
+                if self._observers:
+                    self._answer[row] = answer
+            self._outcome[row] = OUTCOMES[outcome]
+            cpu_s, _, client_s = self._spent()
+            elapsed_s = self._env.now - self._sent_s[row] + cpu_s + client_s
+            held_s = 0.0
+            for ask, deployed, charge in self._releases:
+                if charge is not NOTHING:
+                    deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
+                self._elapsed_s = elapsed_s + held_s
+                held_s += self._held(ask(row), deployed.defense.kind)
+                more_s, _, solving_s = self._spent()
+                cpu_s, client_s = cpu_s + more_s, client_s + solving_s
+                elapsed_s += more_s + solving_s
+            return cpu_s, lambda: self._release(row, frontend, held_s + client_s, leave)
+
+        frontend.cpu.submit(begin)
+
+    @staticmethod
+    def _held(seconds: float, kind: str) -> float:
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"release of {kind} must return seconds from 0, not {seconds}")
+        return seconds
+
+    def _release(self, row: Row, frontend: Frontend, held_s: float, leave: Callable[[Row], object]) -> None:
+        for number, (ask, deployed, charge) in enumerate(self._observers):
+            self._observe(row, frontend, ask, deployed, charge, last=number == self._last)
+        if not self._observers:
+            self.forget(row)
+        if held_s > 0:
+            self._env.call_at(self._env.now + held_s, lambda: leave(row))
+        else:
+            leave(row)
+
+    def _observe(
+        self, row: Row, frontend: Frontend, ask: Callable[[Row], Any], deployed: Any, charge: Any, *, last: bool
+    ) -> None:
+        """Let a defense hear of an outcome, now or when its lag is over."""
+
+        def begin() -> tuple[float, Callable[[], object]]:
+            if charge is not NOTHING:
+                deployed.spend(cpu_s=charge.cpu_s)
+            self._elapsed_s = self._env.now - self._sent_s[row]
+            ask(row)
+            if last:
+                self.forget(row)
+            return self._spent()[0], _nothing
+
+        if deployed.defense.lag_s:
+            self._env.call_at(self._env.now + deployed.defense.lag_s, lambda: frontend.cpu.submit(begin))
+        else:
+            frontend.cpu.submit(begin)
+
+    def forget(self, row: Row) -> None:
+        """Keep nothing of a query that is over."""
+        self._answer.pop(row, None)
+        self._outcome.pop(row, None)
+        self._gpu_s.pop(row, None)
+        for deployed in self._marked:
+            deployed.marks.pop(row, None)
+
+
+def _nothing() -> None:
+    """Do nothing."""

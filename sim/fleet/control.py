@@ -1,0 +1,63 @@
+"""Control: the view that adaptive policies have of a fleet, and the loop in which they revise what they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from sim.contracts import AdaptiveSelection, Controller
+from sim.fleet.incidents import assign
+from sim.fleet.path import Fleet
+
+
+class FleetView:
+    """Show a policy the state of a fleet; see ``View``."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self.rate_per_s = 0.0
+
+    def now(self) -> float:
+        """Return the time, seconds."""
+        return self._fleet.env.now
+
+    def held(self, variant: int) -> int:
+        """Return how many queries wait or run at the variant's least loaded host."""
+        return max(
+            min(place.load for place in self._fleet.hosts[member]) for member in self._fleet.zoo.members(variant)
+        )
+
+    def workers(self, variant: int) -> int:
+        """Return how many workers that are up can serve the variant."""
+        return sum(machine.serving and bool(machine.seconds[variant]) for machine in self._fleet.pool.machines)
+
+    def seconds(self, variant: int) -> Sequence[float]:
+        """Return the time of a batch of the variant by its size."""
+        return next(machine.seconds[variant] for machine in self._fleet.pool.machines if machine.seconds[variant])
+
+    def resident(self, variant: int) -> bool:
+        """Return whether some worker that is up has the variant's weights in memory."""
+        return any(place.holds(variant) for place in self._fleet.hosts[variant])
+
+
+def control(fleet: Fleet, selection: AdaptiveSelection) -> bool:
+    """Let a policy choose variants as queries arrive; return whether it goes on for ever, looking at the cluster."""
+    view = FleetView(fleet)
+    controller = selection.controller(fleet.zoo, view)
+    fleet.control(controller)
+    if selection.period_s == math.inf:
+        return False
+    fleet.env.process(_revising(fleet, view, controller, selection.period_s))
+    return True
+
+
+def _revising(fleet: Fleet, view: FleetView, controller: Controller, period_s: float) -> Generator[Any, Any, None]:
+    """Measure the rate of queries again and again, let the controller revise what it does, and have that done."""
+    while True:
+        before = fleet.frontends.arrived
+        yield fleet.env.timeout(period_s)
+        view.rate_per_s = (fleet.frontends.arrived - before) / period_s
+        assignment = controller.revise()
+        if assignment is not None:
+            assign(fleet, assignment)

@@ -1,0 +1,158 @@
+"""The way out: what a client receives of its query, and the one door through which it learns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy.events import Event
+
+from sim.client import Answer
+from sim.engine.clock import Simulation
+from sim.engine.columns import QueryColumns, as_memory
+from sim.engine.lifecycle import OUTCOMES
+from sim.gateway.hooks import NOTHING, Hook, Hooks
+from sim.gateway.synthetic import SyntheticItems
+from sim.site import Site
+
+ANSWERED = OUTCOMES.index("answered")
+ROWS_PER_BLOCK = 65_536
+Vector = NDArray[np.float32]
+
+
+class Answering:
+    """Compute what clients receive, record its top label and how far it is from the model's, and tell them.
+
+    Open-loop users tell nobody what they receive, so that their answers are computed in blocks after the run; unless a
+    defense keeps state by them, or looks at them.
+
+    Args:
+        site: where.
+        columns: of the queries.
+        hooks: of the defenses.
+        synthetic: answers what attackers made; None without a data set.
+        env: the clock.
+
+    Attributes:
+        at_once: whether the answers of open-loop users too are computed when they are due.
+    """
+
+    def __init__(
+        self, site: Site, columns: QueryColumns, hooks: Hooks, synthetic: SyntheticItems | None, env: Simulation
+    ) -> None:
+        self._zoo, self._columns, self._hooks, self._synthetic, self._env = site.zoo, columns, hooks, synthetic, env
+        self._table: Any = None if site.zoo.answers is None else site.zoo.answers.probabilities
+        self._waiting: dict[int, Event] = {}
+        self._payloads: dict[int, Vector] = {}
+        self.price = site.operator.pricing.price(site.zoo)
+        read = any("answer" in hook.reads for hook in hooks.observe)
+        stateful = any(not hook.deployed.defense.plain for hook in hooks.transform)
+        self.at_once = self._table is not None and (read or stateful)
+        if self._table is not None:
+            columns.keep_answers(distorted=bool(hooks.transform))
+        self._labels = as_memory(columns.received_label)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether some closed-loop client waits for an answer."""
+        return bool(self._waiting)
+
+    @property
+    def waiting(self) -> set[Any]:
+        """The events that closed-loop clients wait for."""
+        return set(self._waiting.values())
+
+    def expect(self, row: int) -> Event:
+        """Return the event of the outcome of a closed-loop query; its value is an ``Answer``."""
+        event = self._waiting[row] = Event(self._env)
+        return event
+
+    def tell(self, row: int, outcome: str) -> None:
+        """Let the client of a closed-loop query know its outcome, with what it receives."""
+        columns, payload, price = self._columns, None, 0.0
+        if outcome == "answered":
+            variant = columns.variant[row]
+            price = float(self.price(columns.min_accuracy[row], columns.max_latency_s[row], variant))
+            payload = self._payloads.pop(row, None)
+            if payload is None:
+                payload = self.computed(row)
+        elapsed_s = self._env._now - float(columns.sent_s[row])  # noqa: SLF001 -- once a query
+        self._waiting.pop(row).succeed(Answer(outcome, payload, price, elapsed_s))
+
+    def compute(self, row: int) -> Vector | None:
+        """Compute now what a client will receive, and keep it until it does if somebody waits for it."""
+        if row < self._columns.open_loop and not self.at_once:
+            return None
+        payload = self.computed(row)
+        if payload is not None and row in self._waiting:
+            self._payloads[row] = payload
+        return payload
+
+    def computed(self, row: int) -> Vector | None:
+        """Return what the client of an answered query receives, shape (classes,); None where nothing is to be had."""
+        columns, synthetic = self._columns, self._synthetic
+        item = columns.item[row]
+        if synthetic is None or item < 0:
+            return None
+        model = self._zoo.model_rows[columns.variant[row]]
+        plain: Vector = self._table[model, item] if item < synthetic.first else synthetic.answer(model, item)
+        received = plain
+        if self._hooks.transform:
+            rows = np.array([row])
+            received = self._transformed(plain[None], rows, spending=True)[0]
+            columns.distortion[row] = np.abs(received - plain).sum()
+        self._labels[row] = int(received.argmax())
+        return received
+
+    def _transformed(self, answers: Vector, rows: NDArray[np.int64], *, spending: bool) -> Vector:
+        """Apply the transforming hooks in order to a block of answers."""
+        columns = self._columns
+        values: dict[str, Any] = {"account": columns.account[rows], "item": columns.item[rows]}
+        for hook in self._hooks.transform:
+            if "inputs" in hook.reads and "inputs" not in values:
+                values["inputs"] = hook.deployed.inputs(values["item"])
+            if "mark" in hook.reads:
+                values["mark"] = [hook.deployed.marks.get(row) for row in rows.tolist()]
+            if spending and hook.charge is not NOTHING:
+                hook.deployed.spend(cpu_s=hook.charge.cpu_s, client_s=hook.charge.client_s)
+            values["answers"] = answers
+            answers = np.asarray(hook(values), dtype=np.float32)
+        return answers
+
+    def finish(self, rows: NDArray[np.int64]) -> None:
+        """Compute what the open-loop users received, after the run.
+
+        Args:
+            rows: the queries that were answered.
+        """
+        columns = self._columns
+        if self._table is None or self.at_once:
+            return
+        rows = rows[(rows < columns.open_loop) & (columns.item[rows] >= 0)]
+        assert self._zoo.answers is not None
+        if not self._hooks.transform:
+            models, items = self._zoo.model_rows[columns.variant[rows]], columns.item[rows]
+            columns.received_label[rows] = self._zoo.answers.top_labels()[models, items]
+            return
+        for start in range(0, len(rows), ROWS_PER_BLOCK):
+            block = rows[start : start + ROWS_PER_BLOCK]
+            plain = self._table[self._zoo.model_rows[columns.variant[block]], columns.item[block]]
+            received = self._transformed(plain, block, spending=False)
+            columns.received_label[block] = received.argmax(axis=1)
+            columns.distortion[block] = np.abs(received - plain).sum(axis=1)
+
+
+def as_received(hooks: Hooks) -> Callable[[Vector], Vector] | None:
+    """Return what the plain transforming hooks make of a block of answers; None without such a hook."""
+    plain: list[Hook] = [hook for hook in hooks.transform if hook.deployed.defense.plain and hook.reads == ("answers",)]
+    if not plain:
+        return None
+
+    def received(answers: Vector) -> Vector:
+        for hook in plain:
+            answers = np.asarray(hook.function(answers), dtype=np.float32)
+        return answers
+
+    return received
