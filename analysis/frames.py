@@ -41,6 +41,7 @@ def requests_frame(record: RunRecord) -> pd.DataFrame:
             "batch_size": record.batch_size,
             "outcome": _named(record.outcome, OUTCOMES),
             "price": record.price,
+            "received_label": record.received_label,
             "deadline_s": deadlines_s(record),
             "in_time": queries.in_time,
             "within_spec": queries.within_spec,

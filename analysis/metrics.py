@@ -106,7 +106,7 @@ class Queries:
         return float((accuracy * self.in_time).mean()) if self.sent else float("nan")
 
     def answer_accuracy(self) -> float:
-        """Return the share of answered items whose top label is right; NaN without networks or answers.
+        """Return the share of answered items whose top label, as the client received it, is right; NaN without answers.
 
         Items without a true label (of another distribution, or made by an attacker) do not count.
         """
@@ -117,9 +117,26 @@ class Queries:
         known = self.answered & (items >= 0) & (truth >= 0)
         if not known.any():
             return float("nan")
-        models = self.record.zoo.model_rows[self.record.variant[self.mask]]
-        labels = answers.top_labels()[models[known], items[known]]
-        return float((labels == truth[known]).mean())
+        return float((self.record.received_label[self.mask][known] == truth[known]).mean())
+
+    def distortion_l1(self) -> float:
+        """Return the mean L1 distance of received class probabilities from the model's, in [0, 2]; NaN where none is.
+
+        Of the answers that a defense had in its hands.
+        """
+        changed = self.record.distortion[self.mask][self.answered]
+        changed = changed[~np.isnan(changed)]
+        return float(changed.mean(dtype=np.float64)) if len(changed) else float("nan")
+
+    def label_flips(self) -> float:
+        """Return the share of those answers whose top label is not the model's; NaN where a defense had none."""
+        record, answers = self.record, self.record.zoo.answers
+        rows = np.flatnonzero(self.mask & (record.outcome == ANSWERED) & ~np.isnan(record.distortion))
+        if answers is None or not len(rows):
+            return float("nan")
+        rows = rows[record.item[rows] < len(answers.data.labels)]  # what attackers made is in no table
+        plain = answers.top_labels()[record.zoo.model_rows[record.variant[rows]], record.item[rows]]
+        return float((record.received_label[rows] != plain).mean()) if len(rows) else float("nan")
 
     def jain_index(self, *, by_demand: bool = False) -> float:
         """Return Jain's fairness index of the answers by account: 1 if all get as many, 1 / n if one gets all.

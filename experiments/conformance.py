@@ -204,12 +204,12 @@ def _check_scaling(part: Scaling) -> None:
 def _check_placement(part: Placement) -> None:
     name = type(part).__name__
     zoo = example_zoo()
-    shelves = [Host(0, tuple(range(len(zoo))), 2**30) for _ in range(4)]
+    hosts = [Host(0, tuple(range(len(zoo))), 2**30) for _ in range(4)]
     demand = Demand(100.0, np.full(len(zoo), 1 / len(zoo)), 0.1, 4)
-    hosted = part.place(zoo, shelves, demand)
-    assert hosted == part.place(zoo, shelves, demand), f"{name} places otherwise the second time"
-    assert len(hosted) == len(shelves), f"{name} must place on every worker"
-    for host, variants in zip(shelves, hosted, strict=True):
+    hosted = part.place(zoo, hosts, demand)
+    assert hosted == part.place(zoo, hosts, demand), f"{name} places otherwise the second time"
+    assert len(hosted) == len(hosts), f"{name} must place on every worker"
+    for host, variants in zip(hosts, hosted, strict=True):
         assert set(variants) <= set(host.variants), f"{name} places what the device cannot host"
         used = sum(zoo.variants[variant].memory_bytes for variant in variants)
         assert used <= host.memory_bytes, f"{name} places more than fits"

@@ -198,7 +198,7 @@ def test_budgets_hold_under_retries_sybils_and_faults(most, accounts, retries, a
     built = cluster(
         example_zoo(), queries([0.0, 0.1]), 2, closed_loop=most, admission=admission, faults=faults, retries=retries
     )
-    campaign = Campaign("thief", adversary, 7, built.zoo, 1)
+    campaign = Campaign("thief", adversary, 7, built.site.zoo, 1)
     campaign.launch(built)
     built.env.run(until=30.0)
     record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))

@@ -27,6 +27,8 @@ def by_hand() -> RunRecord:
     sent = np.arange(8.0)
     taken = np.array([0.010, 0.030, 0.020, 0.0, 0.5, 0.020, 0.010, 0.0])
     answered = np.array([word == "answered" for word in outcome])
+    item = np.array([40, 41, 42, 43, 44, 45, 46, -1], dtype=np.int32)
+    variant = np.array([0, 1, 1, -1, 0, 2, 4, -1], dtype=np.int16)
     return RunRecord(
         zoo=zoo,
         workers=("gpu-0", "gpu-1"),
@@ -36,7 +38,7 @@ def by_hand() -> RunRecord:
         slo_scale=2.0,
         account=np.array([0, 0, 1, 1, 2, 2, 9, 9], dtype=np.int32),
         priority=np.zeros(8, dtype=np.int16),
-        item=np.array([40, 41, 42, 43, 44, 45, 46, -1], dtype=np.int32),
+        item=item,
         sent_s=sent,
         arrived_s=sent,
         started_s=np.where(answered, sent, np.nan),
@@ -46,11 +48,13 @@ def by_hand() -> RunRecord:
         max_latency_s=np.array([0.010, 0.012, 0.015, 0.015, 0.010, 0.010, 0.1, 0.1]),
         rewritten_min_accuracy=np.zeros(8),
         rewritten_max_latency_s=np.ones(8),
-        variant=np.array([0, 1, 1, -1, 0, 2, 4, -1], dtype=np.int16),
+        variant=variant,
         worker=np.where(answered, 0, -1).astype(np.int16),
         batch_size=np.where(answered, 1, 0).astype(np.int32),
         outcome=np.array([OUTCOMES.index(word) for word in outcome], dtype=np.uint8),
         price=np.where(answered, 0.25, 0.0),
+        received_label=np.where(answered, zoo.answers.top_labels()[variant, item], -1).astype(np.int16),
+        distortion=np.full(8, np.nan, dtype=np.float32),
         busy_s=np.array([4.0, 1.0]),
         batches=np.array([4, 1]),
         batched=np.array([4, 1]),
@@ -131,7 +135,7 @@ def test_the_request_table_has_the_promised_columns():
     promised = (
         "query, account, group, priority, item, sent_s, arrived_s, started_s, finished_s, delivered_s, "
         "min_accuracy, max_latency_s, rewritten_min_accuracy, rewritten_max_latency_s, "
-        "variant, worker, batch_size, outcome, price, deadline_s, in_time, within_spec"
+        "variant, worker, batch_size, outcome, price, received_label, deadline_s, in_time, within_spec"
     )
     assert list(frame.columns) == promised.split(", ")
     assert frame["group"].tolist() == ["benign"] * 6 + ["attacker"] * 2

@@ -127,7 +127,9 @@ def test_the_record_holds_what_served_each_answer(run, seed):
         assert record.batch_size[at] == len(rows)
         assert variant in zoo.members(int(record.variant[at]))
         if run["discipline"] != PreemptivePriority():
-            assert end_s - start_s == pytest.approx(built.fleet.pool.machines[worker].seconds[variant][len(rows)], rel=1e-9)
+            assert end_s - start_s == pytest.approx(
+                built.fleet.pool.machines[worker].seconds[variant][len(rows)], rel=1e-9
+            )
     assert served[record.outcome == ANSWERED].all()
     # What never ended has the batch that runs it at the end of the run, or that it was lost with; all else has none.
     ran = record.worker >= 0

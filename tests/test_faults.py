@@ -461,6 +461,7 @@ def test_everything_happens_sometimes():
     fuzz()
     assert {*STATES, *SOMETIMES} - {"pending", "rejected", "screening", *reached} == set()
     table = {(before, to) for before, tos in TRANSITIONS.items() for to in tos - {"unfinished", "rejected"}}
+    table = {step for step in table if "screening" not in step}  # no defense stands here
     assert table - steps == {("returning", "answered")}  # a matter of time alone
 
 
@@ -497,7 +498,7 @@ def check_run(run, seed, reached, steps):
         one, two = getattr(record, column), getattr(again, column)
         assert one.tobytes() == two.tobytes(), column
     check_drain(run, other)
-    reached.update(outcomes(record), census_states(built), sometimes(record, built.operator, built.groups))
+    reached.update(outcomes(record), census_states(built), sometimes(record, built.site.operator, built.site.groups))
 
 
 def check_drain(run, built):

@@ -260,7 +260,7 @@ class Scripted(AdaptiveSelection):
     def chooser(self, zoo):
         return FastestFeasible().chooser(zoo)
 
-    def pilot(self, zoo, view):
+    def controller(self, zoo, view):
         return Written(view, list(self.plans), self.seen)
 
 

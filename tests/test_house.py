@@ -39,6 +39,65 @@ def test_imports_go_downward_only(path):
     assert ours <= MAY_IMPORT[package] | {package}
 
 
+GROUND = ("sim.engine", "sim.records")
+ROOMS = {
+    # Each room of the simulator and what it may import of the others; a name without a dot below is a single file.
+    "sim.engine": GROUND,
+    "sim.records": GROUND,
+    "sim.contracts": (*GROUND, "sim.contracts"),
+    **dict.fromkeys(("sim.client", "sim.jitter", "sim.network", "sim.operation", "sim.site", "sim.workers"), "below"),
+    "sim.gateway": (*GROUND, "below", "sim.contracts", "sim.gateway"),
+    "sim.fast": (*GROUND, "below", "sim.contracts", "sim.gateway", "sim.fast"),
+    "sim.fleet": (*GROUND, "below", "sim.contracts", "sim.gateway", "sim.fleet"),
+}
+DESCRIPTIONS = [room for room, may in ROOMS.items() if may == "below"]
+DRIVERS = {
+    f"sim.fleet.{name}" for name in ("assembly", "control", "faults", "hedging", "incidents", "scaling", "standstill")
+}
+
+
+def dotted(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(name):
+    return next((room for room in ROOMS if name == room or name.startswith(f"{room}.")), None)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sim").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_of_the_simulator_stand_on_those_below(path):
+    """Of the rooms only the cluster, and what closes its books, knows both paths; no path knows the other."""
+    of, names = room(dotted(path)), {name for name in imported(path) if name.startswith("sim.")}
+    if of is None:
+        assert dotted(path) in {"sim", "sim.cluster", "sim.closing"}
+        return
+    may = ROOMS[of]
+    allowed = (*GROUND, "sim.contracts", *DESCRIPTIONS) if may == "below" else may
+    allowed = {*allowed, *(DESCRIPTIONS if "below" in allowed else ())}
+    assert {room(name) or name for name in names} <= allowed
+
+
+def test_nothing_that_a_fleet_stands_on_knows_it():
+    for path in sorted((ROOT / "sim" / "fleet").glob("*.py")):
+        if dotted(path) not in {"sim.fleet.path", *DRIVERS}:
+            assert not {"sim.fleet.path", *DRIVERS} & imported(path), path
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Also not for type hints: a circle of knowledge is one, too."""
+    names = {dotted(path): path for path in MODULES if path.relative_to(ROOT).parts[0] != "experiments"}
+    below = {
+        name: {
+            other for other in imported(path) if other in names and other != name and names[other].stem != "__init__"
+        }
+        for name, path in names.items()
+    }
+    while leaves := {name for name, others in below.items() if not others}:
+        below = {name: others - leaves for name, others in below.items() if name not in leaves}
+    assert below == {}
+
+
 def test_every_package_is_in_the_house():
     packages = {path.parent.name for path in ROOT.glob("*/py.typed")}
     assert packages == set(MAY_IMPORT)

@@ -54,9 +54,9 @@ def test_scarce_memory_is_what_placement_is_for(kind):
     """Six variants of 64 MiB on GPUs that hold four of them, and three on CPUs that hold two."""
     tight = {"policy.placement": kind, "cluster.gpu.memory_gib": 0.26, "cluster.cpu.memory_gib": 0.13}
     built = build(short("quickstart", **tight)).cluster
-    assert max(map(len, built.placements[:4])) <= 4
-    assert max(map(len, built.placements[4:])) <= 2
-    assert set().union(*built.placements) == set(range(len(built.zoo)))
+    assert max(map(len, built.site.placements[:4])) <= 4
+    assert max(map(len, built.site.placements[4:])) <= 2
+    assert set().union(*built.site.placements) == set(range(len(built.site.zoo)))
     run(short("quickstart", **tight))
 
 
@@ -65,9 +65,11 @@ def test_workers_that_scaling_adds_host_what_those_do_that_stay():
     built = build(
         short("quickstart", **{"policy.placement": "greedy", "policy.scaling": "scheduled", **scaled})
     ).cluster
-    gpus = [worker for worker, (name, _) in enumerate(built.workers) if name.startswith("gpu")]
-    hosted = [built.placements[worker] for worker in gpus]
-    assert set(hosted[0] + hosted[1]) == {v for v, variant in enumerate(built.zoo.variants) if variant.device == "gpu"}
+    gpus = [worker for worker, (name, _) in enumerate(built.site.workers) if name.startswith("gpu")]
+    hosted = [built.site.placements[worker] for worker in gpus]
+    assert set(hosted[0] + hosted[1]) == {
+        v for v, variant in enumerate(built.site.zoo.variants) if variant.device == "gpu"
+    }
     assert hosted == [hosted[number % 2] for number in range(7)]
 
 
@@ -80,8 +82,8 @@ EQUAL = Zoo("equal", tuple(Variant(f"m{i}", "gpu", 0.6 + i / 10, 100 * MIB, affi
 )
 def test_copies_give_way_to_what_is_nowhere(policy):
     """Nearly all ask for one model, which could fill both workers: the two others have a place each all the same."""
-    shelves = [Host(0, (0, 1, 2), 200 * MIB)] * 2
-    hosted = policy.place(EQUAL, shelves, Demand(500.0, np.array([1.0, 0.0, 0.0]), 0.02, 1))
+    hosts = [Host(0, (0, 1, 2), 200 * MIB)] * 2
+    hosted = policy.place(EQUAL, hosts, Demand(500.0, np.array([1.0, 0.0, 0.0]), 0.02, 1))
     assert set().union(*hosted) == {0, 1, 2}
     assert max(map(len, hosted)) <= 2
 
@@ -91,8 +93,8 @@ def test_copies_give_way_to_what_is_nowhere(policy):
 )
 def test_no_worker_stays_empty(policy):
     """Four workers, and demand that one could serve."""
-    shelves = [Host(0, (0, 1, 2), 300 * MIB)] * 4
-    hosted = policy.place(EQUAL, shelves, Demand(0.1, np.array([1.0, 0.0, 0.0]), 10.0, 1))
+    hosts = [Host(0, (0, 1, 2), 300 * MIB)] * 4
+    hosted = policy.place(EQUAL, hosts, Demand(0.1, np.array([1.0, 0.0, 0.0]), 10.0, 1))
     assert all(hosted)
 
 

@@ -69,7 +69,7 @@ def test_newcomers_in_a_running_batch_turn_rows_red(monkeypatch):
     finished = Fleet.finished
 
     def finished_with_newcomers(fleet, machine, batch):
-        place = fleet.home[machine.number]
+        place = fleet.pool.home[machine.number]
         queue = place.queues[batch.variant]
         joined = queue.take(min(len(queue), 8 - len(batch.rows)))
         for row in joined:

@@ -257,7 +257,7 @@ class Dispatcher:
 
     def _ready(self, machine: Machine, variant: int) -> bool:
         """Return whether a machine can serve a variant and has its weights in memory."""
-        hosted = self.orders.fit is not None or machine.hosts(variant)
+        hosted = self.orders.plan is not None or machine.hosts(variant)
         return hosted and (machine.memory is None or variant in machine.memory.resident)
 
     def _key(self, queue: Any) -> float:
