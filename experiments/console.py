@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 
 import typer
@@ -35,6 +36,9 @@ class Door(TyperGroup):
 
     def main(self, *arguments: Any, **settings: Any) -> NoReturn:
         """Run the command line, and exit."""
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # it was closed before the program began
+                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- while we run
         try:
             code = super().main(*arguments, **{**settings, "standalone_mode": False})
         except typer.Abort:

@@ -11,6 +11,7 @@ from analysis.report import GENERATOR
 from experiments.folders import list_files, owned
 from experiments.places import ResultsError, draft_in, real, told
 
+DRAWN = {".html", ".svg", ".pdf", ".png"}
 HEAD_BYTES = 4096
 """Of a page, in which its generator stands."""
 
@@ -19,8 +20,8 @@ HEAD_BYTES = 4096
 def output(path: Path, given: Iterable[Path] = (), *, force: bool | None = None) -> Iterator[Path]:
     """Give a draft that takes a file's place when the context ends; nothing changes if it fails.
 
-    A file that is there already is replaced if it is a page of SiegeLab's, or stands in the list of the results folder
-    that it lies in, or if ``force`` is given.
+    A file that is there already is replaced if it is a page of SiegeLab's, or a figure in the list of the results
+    folder that it lies in, or if ``force`` is given.
 
     Args:
         path: where to; it is checked, and the draft made, before the context begins.
@@ -74,8 +75,9 @@ def _is_given(path: Path, source: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
+    """Return whether a file is a page or a figure of SiegeLab's; data in results folders is for runs to replace."""
     place = owned(real(path))
     if place:
-        return place[2] in place[1].files
+        return place[2] in place[1].files and path.suffix in DRAWN
     with path.open("rb") as stream:
         return GENERATOR.encode() in stream.read(HEAD_BYTES)

@@ -11,7 +11,7 @@ from typing import Any
 from experiments.places import ResultsError, draft_in, told
 from zoo.files import FileProblem, read_text
 
-FORMAT = 4
+FORMAT = 5
 """Version of what a point's file holds; files of other versions are run again."""
 MAX_BYTES = 2**30
 INDEX = "points.json"
@@ -28,7 +28,7 @@ def write_point(path: Path, entry: dict[str, Any]) -> None:
     Raises:
         ResultsError: if it cannot be written.
     """
-    entry = {"format": FORMAT, **entry, "settings": _plain(entry["settings"])}
+    entry = {"format": FORMAT, "point": path.stem, **entry, "settings": _plain(entry["settings"])}
     with draft_in(path.parent, path) as draft, told(path):
         text = json.dumps({"sha256": _hash(entry)} | entry, indent=1, allow_nan=False)
         (draft / path.name).write_text(text, encoding="utf-8")
@@ -46,6 +46,8 @@ def read_point(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{path}: is no point of this version; run the sweep again")
     if entry.pop("sha256", "") != _hash(entry):
         raise ResultsError(f"{path}: is damaged or was changed after it was written; run the sweep again")
+    if entry.get("point") != path.stem:
+        raise ResultsError(f"{path}: is another point, {str(entry.get('point'))[:40]!r}; run the sweep again")
     return entry
 
 

@@ -163,6 +163,18 @@ def test_a_closed_pipe_is_exit_code_2(folder, arguments):
     assert one_line(done) == "standard output: Broken pipe"
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "code"), [("run small.toml --out out", 0), ("run none.toml", 2)])
+def test_output_that_was_closed_before_goes_nowhere(folder, arguments, code, closed):
+    """As cron and daemons do; what is opened next must not take the place of the standard output either."""
+    shell = f'"$0" "$@" {arguments} {closed}'
+    done = subprocess.run(["sh", "-c", shell, *PROGRAM], check=False, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stdout + done.stderr
+    if code == 0 and arguments.startswith("run"):
+        assert call("report", "out").exit_code == 0  # every file is as it was written
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")  # noqa: PTH110
 @pytest.mark.parametrize("arguments", [["scenarios"], ["scenarios", "--json"]])
 def test_a_full_disk_under_standard_output_is_exit_code_2(folder, arguments):

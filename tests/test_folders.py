@@ -319,6 +319,11 @@ TRACE = "arrived_at,num_prefill_tokens,num_decode_tokens\n" + "".join(f"{k},1,1\
         ["report", "out", "--out", "out/summary.json"],
         ["report", "out", "--out", "out/.siegelab.json"],
         ["report", "out", "--out", "mine.html"],
+        ["report", "out", "--out", "other/summary.json"],
+        ["report", "out", "--out", "other/requests.parquet"],
+        ["trace", "t.csv", "--page", "other/scenario.toml"],
+        ["trace", "t.csv", "--out", "other/requests.parquet"],
+        ["validate", "--out", "other/run.json"],
         ["plot", "out", "--figure", "zoo", "--out", "figures"],
         ["run", "out/scenario.toml", "--out", "out"],
     ],
@@ -326,6 +331,7 @@ TRACE = "arrived_at,num_prefill_tokens,num_decode_tokens\n" + "".join(f"{k},1,1\
 )
 def test_nothing_is_written_over_what_was_given_to_read_or_is_not_ours(folder, result, no_simulation, command):
     save(result, folder / "out")
+    save(result, folder / "other")
     (folder / "t.csv").write_text(TRACE)
     (folder / "hard.csv").hardlink_to(folder / "t.csv")
     (folder / "link.csv").symlink_to("t.csv")
@@ -854,7 +860,20 @@ def test_a_damaged_study_is_told_in_one_line_that_names_the_file(tmp_path, swept
     refused(done, f"study/{name}" if damage is not gone or name != MARKER else name)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, empty, a_list, a_number, no_keys, deep, gone])
+def test_a_point_in_the_place_of_another_is_told(tmp_path, swept):
+    shutil.copytree(swept / "study", tmp_path / "study")
+    point = min((tmp_path / "study" / "points").iterdir())
+    another(point)
+    refused(call("report", tmp_path / "study"), f"study/points/{point.name}")
+
+
+def another(path: Path) -> None:
+    """Put the other point of the study in a point's place."""
+    (other,) = (point for point in path.parent.iterdir() if point != path)
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty, a_list, a_number, no_keys, deep, gone, another])
 def test_a_damaged_point_is_run_again(tmp_path, swept, damage, caplog):
     shutil.copytree(swept, tmp_path / "copy")
     study = tmp_path / "copy" / "study"
