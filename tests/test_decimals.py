@@ -4,6 +4,7 @@ import json
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,28 @@ def test_starts_are_ends_less_durations(tmp_path):
     starts = [Fraction(end) - Fraction(duration) for _, end, duration in rows]
     found = read_trace(tmp_path / "functions.csv").content.times_s
     assert found.tolist() == [float(start - starts[0]) for start in starts]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_a_column_of_floats_means_its_decimals(unit, kind, tmp_path):
+    """As the same column of a CSV file does, also where times are dates and count from the first."""
+    digits = {"ms": 3, "us": 6, "ns": 9}[unit]
+    shown = [f"{value / 10:.1f}" for value in range(1, 1000)]
+    frame = pd.DataFrame({"at": np.array(shown, dtype=kind), "limit": np.array(shown, dtype=kind)})
+    frame.to_parquet(tmp_path / "t.parquet")
+    columns = {f"sent_{unit}": "at", f"max_latency_{unit}": "limit"}
+    found = read_trace(tmp_path / "t.parquet", columns=columns).content
+    exact = [float(Fraction(text) / 10**digits) for text in shown]
+    assert found.times_s.tolist() == exact
+    assert found.columns["max_latency_s"].tolist() == exact
+
+
+def test_dates_in_a_column_of_floats_count_exactly_from_the_first(tmp_path):
+    shown = [f"1700000000{value // 10:03d}.{value % 10}" for value in range(1, 1000)]
+    pd.DataFrame({"at": np.array(shown, dtype=float)}).to_parquet(tmp_path / "t.parquet")
+    found = read_trace(tmp_path / "t.parquet", columns={"sent_ms": "at"}).content.times_s
+    assert found.tolist() == [float((Fraction(text) - Fraction(shown[0])) / 1000) for text in shown]
 
 
 @given(st.lists(st.decimals("0", "99999999", places=4), min_size=1, max_size=30))

@@ -1,5 +1,7 @@
 """Formats that users bring: each from rows of its published shape, told by content and unit, or said to be unclear."""
 
+import csv
+import io
 import json
 import math
 import re
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from test_traces import SAMPLES, write
 
 from workloads import Users, shape_of
-from workloads.traces import FORMATS, TraceError, read_trace
+from workloads.traces import FORMATS, Counts, TraceError, read_trace
 
 QWEN = "\n".join(
     json.dumps({"chat_id": chat, "parent_chat_id": parent, "timestamp": at, "input_length": 521, "output_length": 132}
@@ -119,6 +121,64 @@ def test_each_format_is_read_as_it_is_published(sample, newline, tmp_path):
     found = trace.content.columns.get("account")
     assert (None if found is None else found.tolist()) == accounts
     assert read_trace(trace.path, kind).content.times_s.tolist() == trace.content.times_s.tolist()
+
+
+TABLES = {
+    name: text
+    for name, (kind, text, *_) in (SAMPLES | PUBLISHED).items()
+    if kind in {"azure-llm", "azure-functions-2021", "burstgpt", "vidur", "siegelab", "blis", "alibaba-lora"}
+} | {"worldcup98": "period,count\n1998-05-01 00:00:00,3\n1998-05-01 00:02:00,4\n"}
+
+
+def quoted(rows):
+    """What R's write.csv makes of a table."""
+    return "".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n" for row in rows)
+
+
+def rewritten(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+WRITTEN = {
+    "quoted": quoted,
+    "turned round": lambda rows: rewritten([row[::-1] for row in rows]),
+    "with blanks": lambda rows: rewritten(rows).replace(",", ", "),
+    "with blanks before the commas": lambda rows: rewritten(rows).replace(",", " ,").replace("\n", " \n"),
+    "with an index": lambda rows: rewritten([[str(k - 1) if k else "", *row] for k, row in enumerate(rows)]),
+    "with a blank line between rows": lambda rows: rewritten(rows).replace("\n", "\n\n"),
+    "with a byte order mark": lambda rows: "\ufeff" + rewritten(rows).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_read_by_the_names_of_its_columns(name, how, tmp_path):
+    """However it was written: another program writes the same rows with other quotes, blanks, order or an index."""
+    if (name, how) == ("siegelab", "with an index"):
+        pytest.skip("our own files have our own columns alone, so that a misspelt one is told")
+    rows = list(csv.reader(io.StringIO(TABLES[name])))
+    trace, again = read_trace(write(tmp_path, TABLES[name])), read_trace(write(tmp_path, WRITTEN[how](rows), "again"))
+    assert again.format == trace.format
+    found, expected = again.content, trace.content
+    if isinstance(expected, Counts):
+        assert found.counts.tolist() == expected.counts.tolist()
+        return
+    assert found.times_s.tolist() == expected.times_s.tolist()
+    assert {column: values.tolist() for column, values in found.columns.items()} == {
+        column: values.tolist() for column, values in expected.columns.items()
+    }
+    assert found.failed == expected.failed
+    assert found.grid_s == expected.grid_s
+
+
+def test_a_time_that_is_a_text_is_one_of_seconds(tmp_path):
+    """RAGPulse without its hash ids, which nobody needs: what tells it from Mooncake is the text."""
+    text = '{"timestamp": "82", "session_id": "a"}\n{"timestamp": "93", "session_id": "b"}\n'
+    trace = read_trace(write(tmp_path, text))
+    assert trace.format == "ragpulse"
+    assert trace.content.times_s.tolist() == [0.0, 11.0]
 
 
 def test_every_format_has_a_sample():

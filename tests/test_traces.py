@@ -327,7 +327,7 @@ HOSTILE = [
     ("period,count\n1998-04-30 21:31:00,2\n1998-04-30 21:31:00,2\n", ":3: column period", "expected a later minute"),
     ("period,count\n", "no minute in it"),
     ("3 4\n5 -1\n", ":2: second 4: found '-1'; expected a whole number from 0"),
-    ("sent_s,speed\n0,1\n", ":1: header is 'sent_s,speed'; expected sent_s, then any of account"),
+    ("sent_s,speed\n0,1\n", ":1: header is 'sent_s,speed'; expected sent_s, and any of account"),
     ("sent_s,item,item\n0,1,1\n", ":1: header is 'sent_s,item,item'"),
     ("sent_s,account\n0,1.9\n", ":2: column account: found '1.9'; expected a whole number from 0 to 2000000000"),
     ("sent_s,account\n0,3000000000\n", ":2: column account: found '3000000000'; expected a whole number from 0"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workloads.traces.columns import Names, RowError, header_of, parsed, rows
+from workloads.traces.columns import Names, RowError, header_of, header_with, parsed, rows
 from workloads.traces.objects import Entry, entries, first_object, quantity, shown
 from workloads.traces.opening import Source
 from workloads.traces.records import FAILED, Events, TraceFormat, events, stamped
@@ -57,16 +57,15 @@ class AlibabaLora(TraceFormat):
 
     def read(self, source: Source) -> Events:
         """Read a file."""
-        first = source.head(1)
-        header = header_of(first[0]) if first else self.NEEDED
-        at, status, group = (header.index(name) if name in header else 0 for name in self.NEEDED)
+        header = header_with(source, self.NEEDED)
+        at, status, group = map(header.index, self.NEEDED)
         groups = Names()
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            return _seconds(cells[at]), groups.number(cells[group]), cells[status] != "SUCCEED"
+            return _seconds(cells[at]), groups.number(cells[group].strip()), cells[status].strip() != "SUCCEED"
 
-        numbered = rows(source, header if set(self.NEEDED) <= set(header) else self.NEEDED)
-        return stamped(events(parsed(source, numbered, parse), ("account", FAILED), source), self.resolution_s)
+        found = parsed(source, rows(source, header), parse)
+        return stamped(events(found, ("account", FAILED), source), self.resolution_s)
 
 
 def _chat(entry: Entry) -> tuple[float, ...]:

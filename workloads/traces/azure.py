@@ -10,14 +10,24 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from workloads.traces.columns import MOST_A_SECOND, Names, RowError, header_of, number, parsed, rows, whole
+from workloads.traces.columns import (
+    MOST_A_SECOND,
+    Names,
+    RowError,
+    header_of,
+    header_with,
+    number,
+    parsed,
+    rows,
+    whole,
+)
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.records import MAX_CELLS, Counts, Events, TraceFormat, events
 from workloads.traces.table import Table
 from zoo.units import less
 
 LLM_HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-LMM_HEADER = ("TIMESTAMP", "NumImages", "ContextTokens", "GeneratedTokens")
+COUNTED = ("NumImages", "ContextTokens", "GeneratedTokens")
 MINUTES_A_DAY = 1440
 MOST_A_MINUTE = 60 * MOST_A_SECOND
 
@@ -35,18 +45,18 @@ class AzureLlm(TraceFormat):
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
-        return header_of(head[0]) in {LLM_HEADER, LMM_HEADER}
+        return set(LLM_HEADER) <= set(header_of(head[0]))
 
     def read(self, source: Source) -> Events:
         """Read a file; times are kept to 100 ns."""
         minutes: dict[str, int] = {}
-        first = source.head(1)
-        header = LMM_HEADER if first and header_of(first[0]) == LMM_HEADER else LLM_HEADER
+        header = header_with(source, LLM_HEADER)
+        time, counted = header.index("TIMESTAMP"), [(header.index(name), name) for name in COUNTED if name in header]
 
         def parse(cells: list[str]) -> tuple[float, ...]:
-            for column, name in enumerate(header[1:], 1):
+            for column, name in counted:
                 whole(cells, column, name)
-            return (_ticks(cells[0], minutes),)
+            return (_ticks(cells[time], minutes),)
 
         return events(parsed(source, rows(source, header), parse), (), source, per_s=10**7)
 
@@ -63,7 +73,7 @@ class AzureFunctions2019(TraceFormat):
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header begins as theirs."""
-        return head[0].startswith(
+        return ",".join(header_of(head[0])).startswith(
             ("HashOwner,HashApp,HashFunction,Trigger,1,", "HashFunction,HashOwner,HashApp,1_minute,")
         )
 
@@ -103,15 +113,17 @@ class AzureFunctions2021(TraceFormat):
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
-        return head[0] == ",".join(self.HEADER)
+        return set(self.HEADER) <= set(header_of(head[0]))
 
     def read(self, source: Source) -> Events:
         """Read a file; rows are in order of their ends and are sorted by their starts, accounts are apps."""
         apps, found = Names(), Table()
-        for row, cells in rows(source, self.HEADER):
+        header = header_with(source, self.HEADER)
+        app, end, duration = (header.index(name) for name in ("app", "end_timestamp", "duration"))
+        for row, cells in rows(source, header):
             try:
-                end_s, duration_s = number(cells, 2, "end_timestamp"), number(cells, 3, "duration", least=0)
-                found.append((less(end_s, duration_s), apps.number(cells[0])))
+                end_s, duration_s = number(cells, end, "end_timestamp"), number(cells, duration, "duration", least=0)
+                found.append((less(end_s, duration_s), apps.number(cells[app].strip())))
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
         return events(found.in_order(), ("account",), source)

@@ -64,7 +64,7 @@ def _read(source: Source) -> Iterator[tuple[int, int, list[str]]]:
         for last, line in source.lines():  # noqa: B007 -- the number of the line that was read last is what is told
             yield line
 
-    reader = csv.reader(texts())
+    reader = csv.reader(texts(), skipinitialspace=True)
     while True:
         first = last + 1
         try:
@@ -81,10 +81,26 @@ def _read(source: Source) -> Iterator[tuple[int, int, list[str]]]:
 def header_of(line: str) -> tuple[str, ...]:
     """Return the names of the columns on a header line, without quotes and blanks around them."""
     try:
-        cells = line.split(",") if '"' not in line else next(csv.reader([line]))
+        cells = line.split(",") if '"' not in line else next(csv.reader([line], skipinitialspace=True))
     except csv.Error:  # a cell longer than any name
         cells = [line]
     return tuple(cell.strip() for cell in cells)
+
+
+def header_with(source: Source, needed: Sequence[str]) -> tuple[str, ...]:
+    """Return the header of a CSV file that has some columns, in any order and beside any others.
+
+    Raises:
+        TraceError: if one of them is missing or stands there twice.
+    """
+    first = source.head(1)
+    header = header_of(first[0]) if first else tuple(needed)
+    wrong = next((name for name in needed if header.count(name) != 1), None)
+    if wrong is not None:
+        found = f"has {'no column' if wrong not in header else 'more than one column'} {wrong}"
+        found = found if set(needed) & set(header) else f"is {','.join(header)[:80]!r}"
+        raise TraceError(f"{source.name}:1: header {found}; expected {','.join(needed)[:120]}")
+    return header
 
 
 def parsed(source: Source, numbered: Iterable[tuple[int, Row]], parse: Callable[[Row], tuple[Any, ...]]) -> Table:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from workloads.traces.columns import MOST_A_SECOND, RowError, is_digits, rows, whole
+from workloads.traces.columns import MOST_A_SECOND, RowError, header_of, header_with, is_digits, rows, whole
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.records import Counts, TraceFormat
 
@@ -29,15 +29,17 @@ class WorldCup98(TraceFormat):
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
-        return head[0] == ",".join(self.HEADER)
+        return set(self.HEADER) <= set(header_of(head[0]))
 
     def read(self, source: Source) -> Counts:
         """Read a file; minutes that have no row count as 0."""
         minutes, counts = array("q"), array("q")
-        for row, cells in rows(source, self.HEADER):
+        header = header_with(source, self.HEADER)
+        at, counted = map(header.index, self.HEADER)
+        for row, cells in rows(source, header):
             try:
-                minute, count = _minute(cells[0]), whole(cells, 1, "count", most=60 * MOST_A_SECOND)
-                _check_minute(cells[0], minute, minutes, source.max_rows)
+                minute, count = _minute(cells[at].strip()), whole(cells, counted, "count", most=60 * MOST_A_SECOND)
+                _check_minute(cells[at], minute, minutes, source.max_rows)
             except RowError as problem:
                 source.complaints.bad(row, str(problem))
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from workloads.traces.columns import Names, RowError, header_of, parsed, rows, whole
+from workloads.traces.columns import Names, RowError, header_of, header_with, parsed, rows, whole
 from workloads.traces.objects import Entry, entries, first_object, name_of, quantity, shown
 from workloads.traces.opening import Source
 from workloads.traces.records import FAILED, Events, TraceFormat, events
@@ -74,18 +74,16 @@ class Blis(TraceFormat):
     """
 
     kind = "blis"
+    NEEDED = ("request_id", "arrival_time_us")
 
     def recognizes(self, head: list[str]) -> bool:
-        """Return whether the header begins with a request and has an arrival in microseconds."""
-        header = header_of(head[0])
-        return header[0] == "request_id" and "arrival_time_us" in header
+        """Return whether the header has a request and its arrival in microseconds."""
+        return set(self.NEEDED) <= set(header_of(head[0]))
 
     def read(self, source: Source) -> Events:
         """Read a file; times are kept to 1 us."""
-        first = source.head(1)
-        header = header_of(first[0]) if first else ()
+        header = header_with(source, self.NEEDED)
         place = {name: header.index(name) for name in header}
-        needed = header if "arrival_time_us" in place else ("request_id", "arrival_time_us")
         accounts, bounded = Names(), False
 
         def text(cells: list[str], name: str) -> str:
@@ -104,7 +102,7 @@ class Blis(TraceFormat):
             limit_s = (deadline_us - arrival_us) / 1e6 if deadline_us else math.inf
             return arrival_us, accounts.number(who) if who else accounts.alone(), failed, limit_s
 
-        found = parsed(source, rows(source, needed), parse)
+        found = parsed(source, rows(source, header), parse)
         names = ("account", FAILED, "max_latency_s") if bounded else ("account", FAILED)
         return events(found, names, source, per_s=10**6)
 

@@ -42,7 +42,7 @@ class Mooncake(TraceFormat):
         if not entry:
             return head[0].startswith("{") and '"timestamp"' in head[0]
         others = "chat_id" in entry or "metadata" in entry or isinstance(entry.get("hash_ids"), dict)
-        return not others and any(name in entry for name in (*TIMES, *DELAYS, *INPUTS))
+        return not (others or _is_pulse(entry)) and any(name in entry for name in (*TIMES, *DELAYS, *INPUTS))
 
     def read(self, source: Source) -> Events:
         """Read a file."""
@@ -70,9 +70,9 @@ class RagPulse(TraceFormat):
     resolution_s = 1.0
 
     def recognizes(self, head: list[str]) -> bool:
-        """Return whether the first line is an object with a timestamp and hash ids by their origin."""
+        """Return whether the first line is an object with a timestamp and hash ids by their origin, or marks."""
         entry = first_object(head)
-        return "timestamp" in entry and isinstance(entry.get("hash_ids"), dict)
+        return _is_pulse(entry) or ("timestamp" in entry and isinstance(entry.get("hash_ids"), dict))
 
     def read(self, source: Source) -> Events:
         """Read a file."""
@@ -121,6 +121,11 @@ class _Chains:
         if session not in self._begun:
             raise RowError("has neither a timestamp nor an earlier row of its session; expected one of them")
         self.delays_s.setdefault(self._begun[session], []).append(scaled(delay_ms, 3))
+
+
+def _is_pulse(entry: Entry) -> bool:
+    """Return whether an object has RAGPulse's marks that stay where its hash ids were taken away."""
+    return isinstance(entry.get("timestamp"), str) and "session_id" in entry and "chat_id" not in entry
 
 
 def _first(entry: Entry, names: tuple[str, ...]) -> float | None:

@@ -16,6 +16,7 @@ from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints,
 from workloads.traces.packing import first_bytes
 from workloads.traces.records import CLOCK_S, Columns, Events, check_span
 from workloads.traces.serving import OWN, check_own
+from workloads.traces.table import less_first, scaled_all
 from zoo.files import FileProblem, open_regular, shown_bytes
 
 RESULTS = {"sent_s", "account", "group", "outcome"}
@@ -212,6 +213,8 @@ def _column(chunks: Any, target: str) -> tuple[NDArray[Any], Mask, list[str]]:
         return values, np.zeros(len(values), dtype=bool), said
     missing = chunks.is_null().to_numpy() if chunks.null_count else np.zeros(len(chunks), dtype=bool)
     values = (chunks.fill_null(0) if chunks.null_count else chunks).to_numpy()
+    if values.dtype.kind == "f" and values.dtype.itemsize < np.dtype(np.float64).itemsize:
+        values = values.astype(str).astype(np.float64)  # .1 in 32 bits means .1, which another float is nearer to in 64
     meaning = TARGETS[target]
     least, most, _ = LIMITS[meaning]
     with np.errstate(invalid="ignore"):  # what is not a number is wrong, and said to be
@@ -263,12 +266,13 @@ def _seconds(times: NDArray[Any], digits: int) -> tuple[NDArray[np.float64], tup
     """Return sorted times of a unit as seconds; dates count from the first, taken away before digits are lost."""
     first_s = float(times[0]) / 10**digits
     if first_s < CLOCK_S:
-        return times / np.float64(10**digits), ()
-    return (times - times[0]) / np.float64(10**digits), (f"times count from the first row, at {first_s:.17g} s",)
+        return scaled_all(times, digits), ()
+    since = less_first(times) if times.dtype.kind == "f" else times - times[0]
+    return scaled_all(since, digits), (f"times count from the first row, at {first_s:.17g} s",)
 
 
 def _plain(values: NDArray[Any], target: str) -> NDArray[np.generic]:
     """Return a column as the simulation takes it: whole numbers, or floats in seconds and fractions."""
     if TARGETS[target] in {"account", "item"}:
         return values.astype(np.int32)  # where the limits leave it
-    return values.astype(np.float64) / np.float64(10) ** DIGITS.get(target.rpartition("_")[2], 0)
+    return scaled_all(values, DIGITS.get(target.rpartition("_")[2], 0))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workloads.traces.columns import Names, number, parsed, rows
+from workloads.traces.columns import Names, header_of, header_with, number, parsed, rows
 from workloads.traces.named import reader
 from workloads.traces.objects import quantity, shown
 from workloads.traces.opening import Source, TraceError
@@ -28,19 +28,16 @@ class BurstGpt(TraceFormat):
 
     kind = "burstgpt"
     resolution_s = 1.0
-    HEADER = ("Timestamp", "Model", "Request tokens", "Response tokens", "Total tokens", "Log Type")
+    HEADER = ("Timestamp", "Model", "Request tokens", "Response tokens")
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
-        return head[0].startswith(("Timestamp,Model,Request tokens", "Timestamp,Session ID,Elapsed time,Model"))
+        header = header_of(head[0])
+        return {"Timestamp", "Model", "Request tokens"} <= set(header)
 
     def read(self, source: Source) -> Events:
         """Read a file."""
-        first = source.head(1)
-        header = tuple(first[0].split(",")) if first else self.HEADER
-        missing = [name for name in self.HEADER if name not in header]
-        if missing:
-            raise TraceError(f"{source.name}:1: header has no column {missing[0]}; expected {','.join(self.HEADER)}")
+        header = header_with(source, self.HEADER)
         time, answer = header.index("Timestamp"), header.index("Response tokens")
         session = header.index("Session ID") if "Session ID" in header else None
         sessions, alone = Names(), 0
@@ -51,8 +48,9 @@ class BurstGpt(TraceFormat):
             failed = number(cells, answer, "Response tokens", least=0) == 0
             if session is None:
                 return at, failed
-            alone += not cells[session].strip()
-            return at, failed, sessions.number(cells[session]) if cells[session].strip() else sessions.alone()
+            name = cells[session].strip()
+            alone += not name
+            return at, failed, sessions.number(name) if name else sessions.alone()
 
         found = parsed(source, rows(source, header), parse)
         notes = (f"{alone:,} requests without a session: each is an account of its own",) if alone else ()
@@ -69,11 +67,13 @@ class Vidur(TraceFormat):
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
-        return head[0] == ",".join(self.HEADER)
+        return set(self.HEADER) <= set(header_of(head[0]))
 
     def read(self, source: Source) -> Events:
         """Read a file."""
-        found = parsed(source, rows(source, self.HEADER), lambda cells: (number(cells, 0, "arrived_at", least=0),))
+        header = header_with(source, self.HEADER)
+        time = header.index("arrived_at")
+        found = parsed(source, rows(source, header), lambda cells: (number(cells, time, "arrived_at", least=0),))
         return events(found, (), source)
 
 
@@ -111,7 +111,7 @@ class DistServe(TraceFormat):
 
 @dataclass(frozen=True)
 class Own(TraceFormat):
-    """Read SiegeLab's own CSV: ``sent_s[,account,item,min_accuracy,max_latency_s]``, any of these after the first.
+    """Read SiegeLab's own CSV: ``sent_s``, and any of ``account,item,min_accuracy,max_latency_s``, in any order.
 
     Times count from the start of a run, so that a stream that was written out comes back as it was, ties and all.
     """
@@ -119,20 +119,21 @@ class Own(TraceFormat):
     kind = "siegelab"
 
     def recognizes(self, head: list[str]) -> bool:
-        """Return whether the first column is ``sent_s``."""
-        return head[0].split(",")[0].strip() == "sent_s"
+        """Return whether it has a column ``sent_s``."""
+        return "sent_s" in header_of(head[0])
 
     def read(self, source: Source) -> Events:
         """Read a file."""
         first = source.head(1)
-        header = tuple(name.strip() for name in first[0].split(",")) if first else OWN[:1]
+        header = header_of(first[0]) if first else OWN[:1]
         check_own(source.name, header)
-        readers = [reader(name, place, name) for place, name in enumerate(header)]
+        names = [name for name in OWN if name in header]
+        readers = [reader(name, header.index(name), name) for name in names]
 
         def parse(cells: list[str]) -> tuple[Any, ...]:
             return tuple(read(cells) for read in readers)
 
-        return events(parsed(source, rows(source, header), parse), header[1:], source, from_zero=True)
+        return events(parsed(source, rows(source, header), parse), tuple(names[1:]), source, from_zero=True)
 
 
 def check_own(name: str, header: tuple[str, ...]) -> None:
@@ -142,9 +143,9 @@ def check_own(name: str, header: tuple[str, ...]) -> None:
         TraceError: naming the column.
     """
     wrong = [column for column in header if column not in OWN or header.count(column) > 1]
-    if wrong or header[:1] != OWN[:1]:
+    if wrong or "sent_s" not in header:
         raise TraceError(
-            f"{name}:1: header is {','.join(header)[:80]!r}; expected sent_s, then any of {', '.join(OWN[1:])}"
+            f"{name}:1: header is {','.join(header)[:80]!r}; expected sent_s, and any of {', '.join(OWN[1:])}"
         )
 
 

@@ -10,6 +10,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.units import scaled
+
 Row = tuple[Any, ...]
 
 MOST_DECIMALS = 15
@@ -91,14 +93,42 @@ def less_first(times: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> less_first(np.array([0.1, 0.3])).tolist(), 0.3 - 0.1
     ([0.0, 0.2], 0.19999999999999998)
     """
+    whole, digits = _counted(times)
+    return np.asarray(times - times[0] if whole is None else (whole - whole[0]) / 10.0**digits)
+
+
+def scaled_all(values: NDArray[Any], digits: int) -> NDArray[np.float64]:
+    """Return the floats nearest to numbers with their points moved to the left, as ``scaled`` does one by one.
+
+    >>> scaled_all(np.array([2.1, np.inf]), 3).tolist()
+    [0.0021, inf]
+
+    Args:
+        values: whole numbers or floats, which stand for the shortest decimals that read as they do, shape (n,).
+        digits: places that the points move.
+    """
+    if values.dtype.kind != "f":
+        most = max(abs(int(values.min(initial=0))), int(values.max(initial=0)))
+        return np.asarray(values / 10.0**digits if most < LARGEST_WHOLE else [v / 10**digits for v in values.tolist()])
+    found = values.astype(np.float64)
+    finite = np.isfinite(found)
+    whole, more = _counted(found[finite])
+    found[finite] = (
+        [scaled(v, digits) for v in found[finite].tolist()] if whole is None else whole / 10.0 ** (more + digits)
+    )
+    return found
+
+
+def _counted(values: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, int]:
+    """Return finite numbers in units of the power of ten that all are whole numbers of; None where there is none."""
     for digits in range(MOST_DECIMALS + 1):
         unit = 10.0**digits
-        whole = np.rint(times * unit)
+        whole = np.rint(values * unit)
         if np.abs(whole).max(initial=0.0) >= LARGEST_WHOLE:
             break
-        if (whole / unit == times).all():
-            return np.asarray((whole - whole[0]) / unit)
-    return np.asarray(times - times[0])
+        if (whole / unit == values).all():
+            return whole, digits
+    return None, 0
 
 
 def _empty(value: object) -> array[Any] | list[Any]:
