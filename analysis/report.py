@@ -25,8 +25,9 @@ h1, p, pre { overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 p.note { color: #555; margin-top: .2rem; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: #555; padding-bottom: .3rem; white-space: nowrap; }
-@media (max-width: 700px) { caption { white-space: normal; max-width: calc(100vw - 2rem); } body { margin-top: 1rem; } }
+caption { text-align: left; color: #555; padding-bottom: .3rem; }
+caption span { display: block; width: max-content; max-width: min(1010px, calc(100vw - 2rem)); }
+@media (max-width: 700px) { body { margin-top: 1rem; } }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; border-bottom: 1px solid #e3e3e3; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #444; }
 .wide { overflow-x: auto; } figure { margin: 1.6rem 0 0; } figcaption { font-size: 1.05rem; }
@@ -244,6 +245,6 @@ def _table(table: Table) -> str:
     head = "".join(f"<th>{_shown_text(cell)}</th>" for cell in table.header)
     rows = "".join("<tr>" + "".join(f"<td>{_shown_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     return (
-        f'<div class="wide"><table><caption>{_shown_text(table.caption)}</caption>'
+        f'<div class="wide"><table><caption><span>{_shown_text(table.caption)}</span></caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -59,7 +59,7 @@ def siegelab(
 def run_command(
     scenario: ScenarioName,
     overrides: Overrides = None,
-    seed: Annotated[int | None, typer.Option(help="Override the seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Override the seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results folder; results/NAME-SEED-HASH by default.")] = None,
     plugins: Plugins = None,
     *,
@@ -67,8 +67,12 @@ def run_command(
     capacity: Annotated[
         bool, typer.Option("--find-capacity", help="Find the highest rate that meets --target, and write nothing.")
     ] = False,
-    target: Annotated[float, typer.Option(min=0.0, max=1.0, help="SLO attainment for --find-capacity.")] = 0.99,
-    replications: Annotated[int, typer.Option(min=1, help="Runs at each rate for --find-capacity.")] = 5,
+    target: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="SLO attainment for --find-capacity; 0.99 by default.")
+    ] = None,
+    replications: Annotated[
+        int | None, typer.Option(min=1, help="Runs at each rate for --find-capacity; 5 by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a scenario once, print its summary and write its results folder; or find its capacity.
@@ -88,6 +92,10 @@ def run_command(
     from experiments.scenario import Scenario
 
     with one_line_errors() as locate:
+        if capacity:
+            _refuse("is not for --find-capacity, which writes nothing", {"--out": out, "--force": force or None})
+        else:
+            _refuse("is for --find-capacity alone", {"--target": target, "--replications": replications})
         load_plugins(plugins or [])
         values = dict(map(parse_override, overrides or []))
         if seed is not None:
@@ -96,7 +104,8 @@ def run_command(
         locate(source.error)
         asked = source.decode(Scenario)
         if capacity:
-            _find_capacity(resolved(asked), target, replications, plugins or [], as_json=as_json)
+            goal = 0.99 if target is None else target
+            _find_capacity(resolved(asked), goal, replications or 5, plugins or [], as_json=as_json)
             return
         check_place(out, RESULTS)
         ready = resolved(asked)
@@ -112,6 +121,15 @@ def run_command(
     summary = result.summary.to_dict()
     print_tables(run_tables(summary), summary if as_json else None)
     say(f"report: {folder / 'report.html'}", as_json)
+
+
+def _refuse(reason: str, options: dict[str, object]) -> None:
+    """Refuse options that were given and would do nothing."""
+    from experiments.results import ResultsError
+
+    for name, value in options.items():
+        if value is not None:
+            raise ResultsError(f"{name}: {reason}")
 
 
 def _find_capacity(scenario: Scenario, target: float, replications: int, plugins: list[str], *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ class Door(TyperGroup):
     """Let nothing out but exit codes and, for what a user or the machine can get wrong, one line on standard error.
 
     0: it went well. 1: a check failed (``validate``). 2: an input, an option or the environment is wrong. 130: it was
-    interrupted. A defect of the program keeps its traceback.
+    interrupted. A defect of the program keeps its traceback; one of a plugin gets its place and what it raised.
     """
 
     def main(self, *arguments: Any, **settings: Any) -> NoReturn:
@@ -50,9 +50,17 @@ class Door(TyperGroup):
             code = _refused(wrong)
         sys.exit(code if isinstance(code, int) else 0)
 
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the options."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; nothing was written", err=True)
+            raise typer.Exit(130) from None
+
     def invoke(self, ctx: Any) -> Any:
-        """Run a command."""
-        with one_line_errors():
+        """Run a command; one that can tell more of what an interrupt leaves does it itself."""
+        with one_line_errors("what was written is kept"):
             try:
                 return super().invoke(ctx)
             finally:
@@ -110,6 +118,7 @@ def _lines_about(wrong: Exception, place: list[Callable[[Any], Exception]]) -> S
     from experiments.budget import LimitError
     from experiments.decode import DecodeError
     from experiments.loading import ScenarioError
+    from experiments.plugins import failure_of_a_part
     from experiments.results import ResultsError
     from workloads import TraceError
     from zoo import ZooError
@@ -131,7 +140,8 @@ def _lines_about(wrong: Exception, place: list[Callable[[Any], Exception]]) -> S
         UnicodeError: f"text: cannot be written here ({wrong}); set PYTHONIOENCODING=utf-8",
         BrokenExecutor: "a worker process ended before its work was done, as one does that runs out of memory",
     }
-    return next(([text] for kind, text in said.items() if isinstance(wrong, kind)), None)
+    known = next((text for kind, text in said.items() if isinstance(wrong, kind)), None) or failure_of_a_part(wrong)
+    return [known] if known else None
 
 
 def _close_standard_output() -> None:

@@ -131,6 +131,11 @@ def add_part(kind: str, part: type[Part]) -> str:
     return kind
 
 
+def added_modules() -> set[str]:
+    """Return the names of the modules that users' parts come from."""
+    return {part.__module__ for part in _ADDED.values()}
+
+
 @cache
 def _validator(kind: typing.Hashable) -> SchemaValidator:
     contracts: Contracts = {}

@@ -146,7 +146,9 @@ def zoo_command(
         list[str] | None,
         typer.Option(metavar="MODEL=FRACTION", help="Accuracy of a model that perf_analyzer measured; repeatable."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Batch size that perf_analyzer was run with.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Batch size that perf_analyzer was run with; 1 by default.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the zoo as a new CSV file that runs can serve.")] = None,
     *,
     as_json: AsJson = False,

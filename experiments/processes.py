@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from loky import get_reusable_executor
 
 from experiments.budget import check_jobs
-from experiments.plugins import load_plugins
+from experiments.plugins import load_plugins, telling
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Telling(Executor):
+    """Let what a plugin raises in a process keep the place where it was raised.
+
+    Attributes:
+        processes: do the work.
+    """
+
+    processes: Executor
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have work done."""
+        return self.processes.submit(telling, fn, *args, **kwargs)
 
 
 @contextmanager
@@ -27,7 +47,7 @@ def worker_processes(jobs: int, plugins: Sequence[str] = ()) -> Iterator[Executo
     try:
         with _unheard():
             executor.submit(_nothing)  # which starts them all
-        yield executor
+        yield Telling(executor)
     finally:
         executor.shutdown(kill_workers=True)
 

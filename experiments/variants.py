@@ -15,6 +15,7 @@ from experiments.scenario import ZooChoice
 from zoo import LatencyProfile, Profiled, Zoo, read_profiles, write_zoo
 from zoo.builtin import NAMES
 from zoo.profilers import zoo_of
+from zoo.table import builtin_tables
 from zoo.units import scaled
 
 BATCHES = (1, 8, 32)
@@ -23,20 +24,26 @@ HEADER = ["model", "device", "accuracy", "memory (MiB)", *(f"batch {size} (ms)" 
 Entry = dict[str, Any]
 
 
-def look_at(name: str, batch: int, accuracies: Mapping[str, float]) -> tuple[Table, list[Entry], Zoo | None]:
+def look_at(name: str, batch: int | None, accuracies: Mapping[str, float]) -> tuple[Table, list[Entry], Zoo | None]:
     """Return a zoo, or a file of measurements, as a table and as plain values, and the zoo if it is one.
 
     Args:
         name: of a family or a built-in table, or path of a CSV file.
-        batch: size that perf_analyzer measured with.
+        batch: size that perf_analyzer measured with; None for 1.
         accuracies: of measured models, fractions by name; a file of measurements has none.
 
     Raises:
         ValueError: in one line.
     """
-    if not name.endswith(".csv") or (profiles := read_profiles(Path(name), batch)) is None:
+    if not name.endswith(".csv") or (profiles := read_profiles(Path(name), batch or 1)) is None:
         if accuracies:
             raise ResultsError(f"--accuracy: {name} tells its accuracies; expected a file of measurements")
+        if batch is not None:
+            raise ResultsError(f"--batch: {name} tells its batch sizes; expected a file of measurements")
+        if not name.endswith(".csv") and name not in {*NAMES, *builtin_tables()}:
+            tables, families = ", ".join(builtin_tables()), ", ".join(NAMES)
+            allowed = f"a path ending in .csv, or {tables}, or of a family {families}"
+            raise ResultsError(f"no zoo table named {name!r}; allowed: {allowed}")
         zoo = whole_zoo(ZooChoice(family=name) if name in NAMES else ZooChoice(table=name))
         return _zoo_table(zoo)
     if set(accuracies) >= {profile.model for profile in profiles}:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from analysis.report import Table, page
 from experiments import load, run
 from experiments.reporting import run_report, study_report
 from experiments.results import Folder, save
@@ -88,6 +89,33 @@ def test_the_report_fits_a_telephone(report, tmp_path):
     assert width <= 390, "the page scrolls sideways"
     assert edge <= 390, "a figure is wider than the page"
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in report.read_text(encoding="utf-8")
+
+
+WIDE = """<iframe src="{page}" style="width:{width}px;height:900px;border:0"></iframe><script>
+window.onload = () => setTimeout(() => {{
+  const page = document.querySelector("iframe").contentDocument;
+  const boxes = [...page.querySelectorAll(".wide")].map((box) => [box.clientWidth, box.scrollWidth]);
+  const lines = [...page.querySelectorAll("caption")].map((caption) => caption.getBoundingClientRect().height);
+  document.title = JSON.stringify([boxes, lines]);
+}}, 3000);
+</script>"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_long_caption_moves_no_column_out_of_sight(tmp_path, width):
+    short, long = (
+        "a caption of some seven short words",
+        "capacity is where the busiest group computes all the time " * 4,
+    )
+    tables = [Table(caption, ["case", "rate"], [["a", "1"]]) for caption in (short, long)]
+    (tmp_path / "report.html").write_text(page("a page", "a note", tables, [], ("Scenario", "x")), encoding="utf-8")
+    view = WIDE.format(page=(tmp_path / "report.html").as_uri(), width=width)
+    (tmp_path / "view.html").write_text(view)
+    dom, _, _ = open_page(tmp_path / "view.html", tmp_path, "--allow-file-access-from-files", "--window-size=1400,900")
+    boxes, (one_line, several) = json.loads(re.search("<title>(.*?)</title>", dom)[1])
+    assert all(scrolled <= shown for shown, scrolled in boxes), "a table is wider than the page"
+    assert one_line < 35, "a short caption is broken though there is room"
+    assert several > one_line
 
 
 def test_the_report_of_a_study_opens_too(tmp_path):

@@ -119,6 +119,10 @@ def test_json_goes_to_standard_output_alone(folder):
         (["plot", ".", "--figure", "latency"], "no .siegelab.json here"),
         (["report", "."], "no .siegelab.json here"),
         (["zoo", "none"], "no zoo table named 'none'; allowed: a path ending in .csv"),
+        (["zoo", "none"], "or of a family digits, "),
+        (["zoo", "six-steps", "--batch", "3"], "--batch: six-steps tells its batch sizes"),
+        (["trace", "small.toml"], "or the names of its columns (--column, workload.columns)"),
+        (["run", "small.toml", "--seed", "-1"], "Invalid value for '--seed'"),
         (["init", "small.toml"], "small.toml: cannot be written (File exists)"),
         (["init", "new.toml", "--from", "none"], "--from: found 'none'; allowed: accuracy-scaling"),
     ],
@@ -398,6 +402,52 @@ def test_an_interrupted_command_says_so(folder, monkeypatch, command, target, me
     done = call(*command, "--out", "out")
     assert (done.exit_code, done.stderr.strip()) == (130, message)
     assert not (folder / "out" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "message", "written"),
+    [
+        ("typer.core.TyperGroup.parse_args", "interrupted; nothing was written", False),
+        ("experiments.cli.print_tables", "interrupted; what was written is kept", True),
+    ],
+)
+def test_an_interrupt_before_and_after_the_work_says_what_is_kept(folder, monkeypatch, target, message, written):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(target, interrupt)
+    done = call("run", "small.toml", "--out", "out")
+    assert (done.exit_code, done.stderr.strip()) == (130, message)
+    assert (folder / "out" / "summary.json").exists() == written
+
+
+def test_an_interrupt_while_the_program_is_loaded_says_so_too(folder):
+    code = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "experiments.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from siegelab.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing was written\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "0.9"], "--target: is for --find-capacity alone"),
+        (["--replications", "3"], "--replications: is for --find-capacity alone"),
+        (["--find-capacity", "--out", "out"], "--out: is not for --find-capacity, which writes nothing"),
+        (["--find-capacity", "--force"], "--force: is not for --find-capacity, which writes nothing"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused_by_its_name(folder, options, message):
+    done = call("run", "small.toml", *options)
+    assert (done.exit_code, done.stderr) == (2, f"{message}\n")
 
 
 def test_what_goes_wrong_in_a_point_of_a_sweep_is_said_in_one_line(folder):

@@ -112,6 +112,12 @@ def test_a_scenario_file_alone_imports_nothing(folder):
         ("x = 1", "found no part; expected a class with a kind"),
         (SECOND.replace("sets.members[cell, ", "0 * sets.members[cell, "), "SecondBest breaks its contract"),
         (SECOND.replace("frozen=True", "frozen=False"), "breaks its contract: SecondBest is not frozen"),
+        (SECOND.replace("cell = sets.cell", "cell = zoo.cell"), "py:14: raised AttributeError: 'Zoo' object has no"),
+        (
+            SECOND.replace("return sets.", "return 7 or sets."),
+            "SecondBest raised AttributeError: 'int' ",
+        ),
+        (SECOND + "    def __post_init__(self): raise KeyError(self.rank)\n", "py:17: raised KeyError: 1"),
     ],
 )
 def test_a_wrong_plugin_gets_one_line(folder, text, message, request):
@@ -125,3 +131,43 @@ def test_a_wrong_plugin_gets_one_line(folder, text, message, request):
     shown = call("run", "quickstart", "--plugin", name, *SHORT)
     assert shown.exit_code == 2
     assert not (folder / "out").exists()
+
+
+FAILING = (
+    SECOND
+    + """
+    def __post_init__(self):
+        if self.rank == 8:
+            raise RuntimeError("first line\\nsecond line")
+"""
+)
+FAILING = FAILING.replace("            cell =", "            assert self.rank < 9, 'too far'\n            cell =")
+STUDY = """
+name = "s"
+scenario = "admission"
+seeds = [1]
+metrics = ["goodput"]
+[common]
+"run.duration_s" = 6.0
+[grid]
+"policy.selection" = [{ kind = "my_failing:SecondBest", rank = 2 }, { kind = "my_failing:SecondBest", rank = 9 }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "rank", "problem"),
+    [
+        ("run admission", 9, "my_failing.py:14: raised AssertionError: too far"),
+        ("run admission", 8, "my_failing.py:21: raised RuntimeError: first line\\nsecond line"),
+        ("run admission --find-capacity --replications 1", 9, "my_failing.py:14: raised AssertionError: too far"),
+        ("sweep study.toml", 9, "my_failing.py:14: raised AssertionError: too far"),
+    ],
+)
+def test_a_part_of_ones_own_that_fails_is_told_in_one_line_with_its_place(folder, command, rank, problem):
+    (folder / "my_failing.py").write_text(FAILING)
+    (folder / "study.toml").write_text(STUDY)
+    setting = f'policy.selection={{ kind = "my_failing:SecondBest", rank = {rank} }}'
+    settings = ["--set", setting, "--set", "run.duration_s=6"] if command.startswith("run") else []
+    program = [str(Path(sys.executable).parent / "siegelab"), *command.split(), "--plugin", "my_failing", *settings]
+    shown = subprocess.run(program, capture_output=True, text=True, check=False, cwd=folder)
+    assert (shown.returncode, shown.stderr, shown.stdout) == (2, f"{folder / problem}\n", "")

@@ -51,7 +51,10 @@ def format_of(source: Source, kind: str | None = None) -> TraceFormat:
         raise TraceError(f"{source.name}: empty; expected a trace in one of the formats {', '.join(known)}")
     found = [part for part in FORMATS if part.recognizes(head)]
     if not found:
-        raise TraceError(f"{source.name}:1: found {head[0][:60]!r}; expected one of the formats {', '.join(known)}")
+        raise TraceError(
+            f"{source.name}:1: found {head[0][:60]!r}; expected one of the formats {', '.join(known)}, "
+            "or the names of its columns (--column, workload.columns)"
+        )
     if len(found) > 1:
         kinds = " or ".join(part.kind for part in found)
         raise TraceError(f"{source.name}:1: may be {kinds}, which differ in units; choose with --format or format")
