@@ -8,7 +8,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The exact versions that the tests were last run with; a torch of one's own takes the place of theirs.
 CONSTRAINTS := .venv/constraints.txt
 
-.PHONY: demo test test-slow
+# How long to try mutants, minutes, and any further options of tests/mutants.py.
+MINUTES ?= 30
+MUTANTS ?=
+
+.PHONY: demo test test-slow mutants
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -29,3 +33,7 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 -m slow
+
+mutants: $(READY)
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[mutants]'
+	@$(BIN)/python tests/mutants.py --minutes $(MINUTES) $(MUTANTS)
