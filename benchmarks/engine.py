@@ -204,8 +204,8 @@ class Tally(Admission):
         """Return the function that counts."""
         sent = Counter()
 
-        def count(query):
-            sent[query.account] += 1
+        def count(account):
+            sent[account] += 1
 
         return count
 

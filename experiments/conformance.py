@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -41,7 +42,7 @@ from sim import (
     Selection,
     deploy,
 )
-from sim.contracts import AdmissionRequest, Choose, Part, Waiting
+from sim.contracts import GATE_READS, Choose, Part, Waiting
 from sim.gateway.hooks import columns_of
 from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
 from zoo import Zoo
@@ -184,13 +185,18 @@ def _check_batching(part: Batching) -> None:
 
 def _check_admission(part: Admission) -> None:
     name = type(part).__name__
-    arriving = [
-        AdmissionRequest(i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda late=i: late / 500, lambda: False)  # type: ignore[misc]
-        for i in range(200)
-    ]
-    said = [[gate(query) for query in arriving] for gate in (part.gate(), part.gate())]
+    asked = tuple(inspect.signature(part.gate()).parameters)
+    for read in asked:
+        assert read in GATE_READS, f"{name}: its gate reads {read!r}; it may read {', '.join(GATE_READS)}"
+    said = [[gate(*[_arriving(i)[read] for read in asked]) for i in range(200)] for gate in (part.gate(), part.gate())]
     assert said[0] == said[1], f"{name}: two gates of one policy disagree on the same queries"
     assert set(said[0]) <= {None, "shed", "throttled"}, f"{name} ends queries with {set(said[0])}"
+
+
+def _arriving(i: int) -> dict[str, Any]:
+    """Return what a gate may read of the i-th of a number of queries."""
+    facts = (i / 10, i % 5, i % 3, 0.05, i % 7, i, lambda: i / 500, lambda: False)
+    return dict(zip(GATE_READS, facts, strict=True))
 
 
 def _check_scaling(part: Scaling) -> None:

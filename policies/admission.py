@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sim import Admission
-from sim.contracts import AdmissionRequest
 from sim.engine.tolerance import ROUNDING
 
 LEAST_RATE, MOST_BURST = 1e-12, 1e15
 """Bounds of a bucket's numbers, so that the moments at which it holds enough are floats."""
 
-Gate = Callable[[AdmissionRequest], str | None]
+Gate = Callable[..., str | None]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class AdmitAll(Admission):
 
     def gate(self) -> Gate:
         """Return the function that lets everything in."""
-        return lambda candidate: None  # noqa: ARG005
+        return lambda: None
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class PredictedLateness(Admission):
 
     def gate(self) -> Gate:
         """Return the function that sheds what would be late."""
-        return lambda query: "shed" if query.predicted_s() + self.margin_s > query.max_wait_s else None
+        return lambda predicted_s, max_wait_s: "shed" if predicted_s() + self.margin_s > max_wait_s else None
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class QueueBound(Admission):
     def gate(self) -> Gate:
         """Return the function that sheds what finds the place full."""
         if self.displace:
-            return lambda query: "shed" if query.held >= self.most and not query.displace() else None
-        return lambda query: "shed" if query.held >= self.most else None
+            return lambda held, displace: "shed" if held >= self.most and not displace() else None
+        return lambda held: "shed" if held >= self.most else None
 
     @property
     def displaces(self) -> bool:
@@ -116,13 +115,13 @@ class TokenBucket(Admission):
         full, unit = burst.numerator * rate.denominator, burst.denominator * rate.numerator
         buckets: dict[int, tuple[float, int]] = {}
 
-        def gate(query: AdmissionRequest) -> str | None:
-            full_s, taken = buckets.get(query.account, (query.now, 0))
-            now = query.now * (1 + ROUNDING)
-            if full_s + taken * one / unit <= now:
-                full_s, taken = query.now, 0
-            admitted = full_s + ((taken + 1) * one - full) / unit <= now
-            buckets[query.account] = (full_s, taken + admitted)
+        def gate(account: int, now: float) -> str | None:
+            full_s, taken = buckets.get(account, (now, 0))
+            by_s = now * (1 + ROUNDING)
+            if full_s + taken * one / unit <= by_s:
+                full_s, taken = now, 0
+            admitted = full_s + ((taken + 1) * one - full) / unit <= by_s
+            buckets[account] = (full_s, taken + admitted)
             return None if admitted else "throttled"
 
         return gate
@@ -149,4 +148,4 @@ class TierShedding(Admission):
 
     def gate(self) -> Gate:
         """Return the function that sheds by class."""
-        return lambda query: "shed" if query.in_system >= self.most and query.priority > self.keep else None
+        return lambda in_system, priority: "shed" if in_system >= self.most and priority > self.keep else None

@@ -97,7 +97,7 @@ class Cluster:
             driven = assemble(self._gateway, log, faults or {}, self.notes)
             self.fleet, self._perpetual = driven.fleet, driven.perpetual
             self._standstill = Standstill(driven.fleet, (faults or {}).values())
-            self._enter = driven.fleet.enter
+            self._enter = driven.enter
         env.feed(log.sent_s[: len(arrivals)], self._enter)
 
     # --- closed loop -------------------------------------------------------------------------------------------------

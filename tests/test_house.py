@@ -52,7 +52,8 @@ ROOMS = {
 }
 DESCRIPTIONS = [room for room, may in ROOMS.items() if may == "below"]
 DRIVERS = {
-    f"sim.fleet.{name}" for name in ("assembly", "control", "faults", "hedging", "incidents", "scaling", "standstill")
+    f"sim.fleet.{name}"
+    for name in ("assembly", "control", "faults", "hedging", "incidents", "lane", "scaling", "standstill")
 }
 
 

@@ -8,7 +8,7 @@ from sim.contracts.defense import READS, Charge, Defense, Deployment, Mark
 from sim.contracts.part import Floats, Misfit, Part, Variants, fitting, named_field
 from sim.contracts.provisioning import Demand, Host, Placement, Pool, Scaling
 from sim.contracts.queueing import BatchFormer, Batching, Discipline, Dropping, Number, Sizer, Waiting
-from sim.contracts.routing import Admission, AdmissionRequest, Loaded, Place, Routing
+from sim.contracts.routing import GATE_READS, Admission, Loaded, Place, Routing
 from sim.contracts.selection import AdaptiveSelection, BatchPlan, Choose, Controller, DispatchSelection, Selection, View
 from sim.contracts.service import Jitter, Pricing
 
@@ -34,7 +34,7 @@ __all__ = [
     "Sizer",
     "Waiting",
     "Admission",
-    "AdmissionRequest",
+    "GATE_READS",
     "Loaded",
     "Place",
     "Routing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -53,29 +53,16 @@ class Routing(Part):
         """
 
 
-class AdmissionRequest(NamedTuple):
-    """Tell an admission policy about a query that has been routed.
+GATE_READS = ("now", "account", "priority", "max_wait_s", "held", "in_system", "predicted_s", "displace")
+"""What the gate of an admission policy may read of a query, by the names of its parameters.
 
-    Attributes:
-        now: seconds.
-        account: its number.
-        priority: of the account's class; 0 is the most urgent.
-        max_wait_s: seconds to the deadline.
-        held: queries that wait or run where it would go.
-        in_system: queries that wait or run anywhere.
-        predicted_s: asks the place when it would be answered, in seconds from now.
-        displace: asks the place to give up, as ``shed``, the waiting query that its discipline would serve last, if the
-            newcomer would be served before it; returns whether it did.
-    """
-
-    now: float
-    account: int
-    priority: int
-    max_wait_s: float
-    held: int
-    in_system: int
-    predicted_s: Callable[[], float]
-    displace: Callable[[], bool]
+``now`` and ``max_wait_s``, the time to the deadline, are in seconds; ``account`` is a number and ``priority`` its
+class, 0 the most urgent. ``held`` is how many queries wait or run where it would go, ``in_system`` how many do anywhere.
+``predicted_s`` is a function that asks the place when it would be answered, in seconds from now; ``displace`` one that
+asks the place to give up, as ``shed``, the waiting query that its discipline would serve last, if the newcomer would be
+served before it, and returns whether it did. Where no variant is feasible there is no place: nothing is held, and
+nothing takes any time.
+"""
 
 
 class Admission(Part):
@@ -89,5 +76,9 @@ class Admission(Part):
         return False
 
     @abstractmethod
-    def gate(self) -> Callable[[AdmissionRequest], str | None]:
-        """Return the function from a query to the outcome it ends with, ``shed`` or ``throttled``, or None."""
+    def gate(self) -> Callable[..., str | None]:
+        """Return the function that every query is shown to, feasible or not.
+
+        It names as its parameters what it reads, see ``GATE_READS``, and returns the outcome that the query ends with,
+        ``shed`` or ``throttled``, or None to let it in.
+        """

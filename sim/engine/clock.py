@@ -36,13 +36,19 @@ class Alarm:
 
 
 class Timer:
-    """Wake one waiter at a set time that may be moved or given up: one small entry in the heap each time."""
+    """Wake one waiter at a set time that may be moved or given up.
 
-    __slots__ = ("_env", "_pending", "_wake")
+    Its entry in the heap is used again once it has rung; one that was given up stays there without effect until its
+    time has come, so that another takes its place.
+    """
+
+    __slots__ = ("_entry", "_env", "_heap", "_numbers", "_rings", "_set", "_wake")
 
     def __init__(self, env: Simulation, wake: Callable[[], object]) -> None:
         self._env, self._wake = env, wake
-        self._pending: _Entry | None = None
+        self._heap, self._numbers = env._queue, env._eid  # noqa: SLF001 -- pinned and tested private fields of SimPy
+        self._rings = (self._ring,)
+        self._entry, self._set = _Entry(()), False
 
     def set(self, at_s: float) -> None:
         """Wake the waiter at ``at_s``, seconds, and not when it was set to before.
@@ -52,18 +58,19 @@ class Timer:
         """
         if not at_s >= self._env._now:  # noqa: SLF001
             raise ValueError(f"cannot wake at {at_s}: the clock stands at {self._env._now}")  # noqa: SLF001
-        self.cancel()
-        self._pending = _Entry((self._ring,))
-        heappush(self._env._queue, (at_s, NORMAL, next(self._env._eid), self._pending))  # type: ignore[misc]  # noqa: SLF001
+        if self._set:
+            self.cancel()
+        self._set, self._entry.callbacks = True, self._rings
+        heappush(self._heap, (at_s, NORMAL, next(self._numbers), self._entry))  # type: ignore[misc]  # looks like an event
 
     def cancel(self) -> None:
         """Do not wake the waiter after all."""
-        if self._pending is not None:
-            self._pending.callbacks = ()
-            self._pending = None
+        if self._set:
+            self._set, self._entry.callbacks = False, ()
+            self._entry = _Entry(())
 
     def _ring(self, _: object) -> None:
-        self._pending = None
+        self._set = False
         self._wake()
 
 

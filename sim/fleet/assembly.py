@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.contracts import AdaptiveSelection, Misfit
 from sim.fleet.control import control
 from sim.fleet.faults import Fault, unleash
 from sim.fleet.hedging import Hedging
+from sim.fleet.lane import lane, usual
 from sim.fleet.ledger import Ledger
 from sim.fleet.path import Fleet
 from sim.fleet.scaling import scale
@@ -20,10 +22,12 @@ class Driven:
 
     Attributes:
         fleet: the fleet.
+        enter: takes a query in.
         perpetual: whether something goes on for ever, so that the event heap never runs empty.
     """
 
     fleet: Fleet
+    enter: Callable[[int], object]
     perpetual: bool
 
 
@@ -48,7 +52,7 @@ def assemble(
         perpetual = control(fleet, operator.selection)
     perpetual |= unleash(fleet, faults, gateway.site.seed)
     perpetual |= scale(fleet, notes)
-    return Driven(fleet, perpetual)
+    return Driven(fleet, lane(fleet) if usual(fleet) else fleet.enter, perpetual)
 
 
 def _check_displacement(fleet: Fleet) -> None:

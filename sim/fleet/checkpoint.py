@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sim.engine.columns import as_memory
 from sim.engine.lifecycle import CODE, OUTCOMES, RETURNING, SCREENING
@@ -18,6 +18,19 @@ SCREENING_CODE, RETURNING_CODE = CODE[SCREENING], CODE[RETURNING]
 Row = int
 
 
+class Path(Protocol):
+    """Stand for what a checkpoint needs of the path of a query."""
+
+    def go_on(self, row: Row, frontend: Frontend) -> None:
+        """Go on with a query that defenses let pass."""
+
+    def end(self, row: Row, outcome: int) -> None:
+        """End a query without an answer; ``outcome`` indexes ``OUTCOMES``."""
+
+    def round_trip_s(self, row: Row) -> float:
+        """Return how long a message to the client of a query and back takes, seconds."""
+
+
 class Checkpoint:
     """Call the hooks of the defenses in the path of a query, and spend what they charge.
 
@@ -29,20 +42,20 @@ class Checkpoint:
         gateway: whose hooks they are.
         ledger: the books.
         frontends: whose cores they are.
-        round_trip_s: returns how long a message to the client of a query and back takes, seconds.
+        path: on which queries go on.
 
     Attributes:
+        spends_devices: whether a hook may make batches longer by its state.
         treats: whether outcomes have to be treated on their way out.
     """
 
-    def __init__(
-        self, gateway: Gateway, ledger: Ledger, frontends: Frontends, round_trip_s: Callable[[Row], float]
-    ) -> None:
+    def __init__(self, gateway: Gateway, ledger: Ledger, frontends: Frontends, path: Path) -> None:
         hooks, answering = gateway.hooks, gateway.answering
         self._answering, self._env, self._ledger = answering, gateway.env, ledger
-        self._frontends, self._round_trip_s, self._meter = frontends, round_trip_s, hooks.meter
+        self._frontends, self._path, self._meter = frontends, path, hooks.meter
         self._screen = Screen(hooks, ledger)
         self._gpu_s: dict[Row, float] = {}
+        self.spends_devices = bool(hooks.admit)
         self._account, self._sent_s = as_memory(ledger.account), as_memory(ledger.sent_s)
         self._values = readers(hooks, ledger)
         self._answer: dict[Row, Any] = {}
@@ -79,43 +92,49 @@ class Checkpoint:
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
-    def screen(
-        self,
-        row: Row,
-        frontend: Frontend,
-        go_on: Callable[[Row, Frontend], object],
-        refuse: Callable[[Row, int], object],
-    ) -> None:
-        """Ask the defenses about a query that has come in, and let it go on, or refuse it."""
+    def screen(self, row: Row, frontend: Frontend) -> bool:
+        """Ask the defenses about a query that has come in, and return whether it may go on at once.
 
-        def begin() -> tuple[float, Callable[[], object]]:
-            outcome = self._screen(row)
-            cpu_s, gpu_s, client_s = self._spent()
-            if gpu_s:
-                self._gpu_s[row] = gpu_s
-            if cpu_s:
-                self._wait(row)
-            if outcome >= 0:
-                return cpu_s, lambda: refuse(row, outcome)
-            if client_s:
-                return cpu_s, lambda: self._challenge(row, frontend, client_s, go_on)
-            return cpu_s, lambda: go_on(row, frontend)
-
+        If not, it goes on, or is refused, by itself when the time has come.
+        """
         if not frontend.cpu.idle:
             self._wait(row)
-        frontend.cpu.submit(begin)
+            frontend.cpu.submit(lambda: self._look(row, frontend))
+            return False
+        outcome, meter = self._screen(row), self._meter
+        if meter.cpu_s or meter.gpu_s or meter.client_s:
+            frontend.cpu.submit(lambda: self._take_time(row, frontend, outcome))
+            return False
+        if outcome >= 0:
+            self._path.end(row, outcome)
+        return outcome < 0
+
+    def _look(self, row: Row, frontend: Frontend) -> tuple[float, Callable[[], object]]:
+        return self._take_time(row, frontend, self._screen(row))
+
+    def _take_time(self, row: Row, frontend: Frontend, outcome: int) -> tuple[float, Callable[[], object]]:
+        """Return for how long a core is taken by what was found out about a query, and what follows."""
+        cpu_s, gpu_s, client_s = self._spent()
+        path = self._path
+        if gpu_s:
+            self._gpu_s[row] = gpu_s
+        if cpu_s:
+            self._wait(row)
+        if outcome >= 0:
+            return cpu_s, lambda: path.end(row, outcome)
+        if client_s:
+            return cpu_s, lambda: self._challenge(row, frontend, client_s)
+        return cpu_s, lambda: path.go_on(row, frontend)
 
     def _wait(self, row: Row) -> None:
         if self._ledger.state[row] != SCREENING_CODE:
             self._ledger.move(row, SCREENING_CODE)
 
-    def _challenge(
-        self, row: Row, frontend: Frontend, client_s: float, go_on: Callable[[Row, Frontend], object]
-    ) -> None:
+    def _challenge(self, row: Row, frontend: Frontend, client_s: float) -> None:
         """Let the client solve something before its query goes on."""
         self._wait(row)
-        at_s = self._env.now + client_s + self._round_trip_s(row)
-        self._env.call_at(at_s, lambda: go_on(row, frontend))
+        at_s = self._env.now + client_s + self._path.round_trip_s(row)
+        self._env.call_at(at_s, lambda: self._path.go_on(row, frontend))
 
     def extra_s(self, rows: Sequence[Row]) -> float:
         """Return how much longer the batch of some queries takes than its profile says, by the defenses' states."""

@@ -291,7 +291,7 @@ class Dispatcher:
         batching, sizer, now = self.orders.batching, self._sizers[variant], self.env.now
         ready_s = now
         if batching.timeout_s and len(queue) < batching.max_batch:
-            ready_s = self.ledger.arrived_s[queue.head()] + batching.timeout_s
+            ready_s = self.ledger.arrived[queue.head()] + batching.timeout_s
         elif sizer is not None:
             slack_s = due(self.orders.deadline_s[queue.head()]) - now
             ready_s = now + sizer.wait_s(len(queue), slack_s, machine.seconds[variant])

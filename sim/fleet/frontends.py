@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sim.contracts import AdmissionRequest
 from sim.engine.clock import Simulation
 from sim.engine.columns import as_memory
 from sim.engine.streams import stream
+from sim.fleet.admission import Gate
 from sim.fleet.cpu import Cpu
 from sim.fleet.dispatcher import Dispatcher
 from sim.fleet.topology import Topology
@@ -32,7 +32,7 @@ class Frontend:
 
     number: int
     route: Callable[[int], Dispatcher]
-    gate: Callable[[AdmissionRequest], str | None] | None
+    gate: Gate | None
     cpu: Cpu
     down_by: set[str] = field(default_factory=set)
 
@@ -45,23 +45,25 @@ class Frontends:
         env: the clock.
         topology: says which workers a frontend reaches; None where all do.
         accounts: how many are known before the run, each of which is in a region of the network.
+        gate: makes the gate of a frontend.
 
     Attributes:
         all: the frontends, by number.
         arrived: queries that have reached one.
     """
 
-    def __init__(self, site: Site, env: Simulation, topology: Topology | None, accounts: int) -> None:
+    def __init__(
+        self, site: Site, env: Simulation, topology: Topology | None, *, accounts: int, gate: Callable[[], Gate | None]
+    ) -> None:
         self._operator, self._seed, self._topology, self._env = site.operator, site.seed, topology, env
         self._region: Sequence[int] = () if topology is None else as_memory(topology.regions_of(accounts, site.seed))
+        self._gate = gate
         self._hosts: Hosts = ()
         self.arrived = 0
         self.all = [self._fresh(number) for number in range(site.operator.frontends)]
 
     def _fresh(self, number: int) -> Frontend:
-        admission = self._operator.admission
-        gate = admission.gate() if admission else None
-        return Frontend(number, _nowhere, gate, Cpu(self._env, self._operator.frontend_cores))
+        return Frontend(number, _nowhere, self._gate(), Cpu(self._env, self._operator.frontend_cores))
 
     def update(self, hosts: Hosts) -> None:
         """Tell every router who can serve what, as far as its frontend has a path there."""

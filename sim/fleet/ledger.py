@@ -5,6 +5,7 @@ The state of every query is held and changed one step at a time, each checked ag
 
 from __future__ import annotations
 
+from array import array
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +30,7 @@ from sim.fleet.machine import Batch, Machine
 from sim.records import Arrivals
 
 FIRST_OUTCOME = CODE[OUTCOMES[0]]
+ANSWERED = CODE["answered"]
 
 
 class Ledger(QueryColumns):
@@ -61,7 +63,11 @@ class Ledger(QueryColumns):
             as_memory(self._worker),
             as_memory(self._batch_size),
         )
-        self.served_by = as_memory(self.variant)
+        self.served_by, self.arrived = as_memory(self.variant), as_memory(self.arrived_s)
+        # Batches of the usual case note what they did once, as in the fast path's journal, and not once a query.
+        self._rows, self._sizes = array("q"), array("i")
+        kinds = {"started_s": "d", "finished_s": "d", "worker": "i"}
+        self._batches: dict[str, array[Any]] = {name: array(kind) for name, kind in kinds.items()}
         self.started_s, self.finished_s, self.delivered_s = (as_memory(column) for column in self._times.values())
 
     @cached_property
@@ -69,11 +75,44 @@ class Ledger(QueryColumns):
         """Minimum accuracy that each query is served by, once it has been decided."""
         return as_memory(self.rewritten_min_accuracy)
 
+    def keep_arrivals(self) -> None:
+        """Give arrivals at a frontend a column of their own; until then they are those of sending."""
+        self.arrived_s = np.full(self.capacity, np.nan)
+        self.arrived = as_memory(self.arrived_s)
+
     def note_arrival(self, row: int, now: float) -> None:
         """Note when a query reached a frontend, seconds."""
-        if self.arrived_s is self.sent_s:
-            self.arrived_s = np.full(self.capacity, np.nan)
-        self.arrived_s[row] = now
+        self.arrived[row] = now
+
+    def answer(self, batch: Batch, machine: Machine, now: float) -> None:
+        """Note that a batch has answered all of its queries, none of which waits or runs anywhere else."""
+        rows, batches = batch.rows, self._batches
+        self._rows.extend(rows)
+        self._sizes.append(len(rows))
+        batches["started_s"].append(batch.started_s)
+        batches["finished_s"].append(now)
+        batches["worker"].append(machine.number)
+        state = self.state
+        for row in rows:
+            state[row] = ANSWERED
+
+    def _spread(self) -> None:
+        """Spread over the queries what their batches noted.
+
+        Raises:
+            LifecycleError: if one was answered twice, or was in another state at the end.
+        """
+        rows, sizes = np.array(self._rows, np.int64), np.array(self._sizes, np.int32)
+        wrong = np.flatnonzero(self._state[rows] != ANSWERED)
+        if len(wrong) or len(np.unique(rows)) != len(rows):
+            listed, times = np.unique(rows, return_counts=True)
+            row = int(rows[wrong[0]]) if len(wrong) else int(listed[times.argmax()])
+            raise LifecycleError(f"query {row} cannot go from {STATES[self._state[row]]} to answered")
+        columns = {name: np.repeat(np.array(noted), sizes) for name, noted in self._batches.items()}
+        for name in ("started_s", "finished_s"):
+            self._times[name][rows] = columns[name]
+        self._times["delivered_s"][rows] = columns["finished_s"]
+        self._worker[rows], self._batch_size[rows] = columns["worker"], np.repeat(sizes, sizes)
 
     def move(self, row: int, to: int) -> None:
         """Change the state of a query.
@@ -135,7 +174,9 @@ class Ledger(QueryColumns):
 
     def last_delivery_s(self) -> float:
         """Return when the last outcome reaches its client, seconds."""
-        return float(np.nanmax(self._times["delivered_s"], initial=0.0))
+        noted_s = self._times["delivered_s"]
+        last_s = float(noted_s[np.isfinite(noted_s)].max(initial=0.0))
+        return max(last_s, self._batches["finished_s"][-1] if self._sizes else 0.0)
 
     def last_work_s(self) -> float:
         """Return when a worker last computed, seconds."""
@@ -146,6 +187,7 @@ class Ledger(QueryColumns):
         for machine in self.machines:
             machine.settle()
         self._note_running()
+        self._spread()
         times = {name: np.where(column > now, np.nan, column)[rows] for name, column in self._times.items()}
         return Service(
             **times,

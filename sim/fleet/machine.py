@@ -55,6 +55,7 @@ class Machine:
         batches: how many were finished.
         batched: queries in those, whoever else served them as well.
         worked_until_s: when it last computed, up to the last change.
+        finished: told about each batch that ends.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Machine:
         self.batches = self.batched = 0
         self.worked_until_s = 0.0
         self._env, self._streams, self._gain = env, streams, gain
-        self._multipliers, self._finished = multipliers, finished
+        self.finished, self._multipliers = finished, multipliers
         self._suspended: list[tuple[float, int, Batch]] = []
         self._suspensions = 0
         self._settled_s = 0.0
@@ -100,12 +101,15 @@ class Machine:
     def start(self, batch: Batch, extra_s: float = 0.0) -> None:
         """Run a new batch from now; it takes ``extra_s`` seconds longer than its profile says."""
         self.settle()
-        batch.started_s = self._env.now
-        batch.left_s = self.seconds[batch.variant][len(batch.rows)] * next(self._multipliers) + extra_s
+        now = batch.started_s = self._settled_s
+        batch.left_s = left_s = self.seconds[batch.variant][len(batch.rows)] * next(self._multipliers) + extra_s
         self.running.append(batch)
         if self.memory is not None:
-            self.memory.used(batch.variant, self._env.now)
-        self._schedule()
+            self.memory.used(batch.variant, now)
+        if len(self.running) == 1:  # nothing else shares the device, as nearly always
+            self._timer.set(now + left_s / self.speed)
+        else:
+            self._schedule()
 
     def suspend(self, batch: Batch) -> None:
         """Interrupt a batch; it keeps what it has done."""
@@ -171,16 +175,17 @@ class Machine:
 
     def settle(self) -> None:
         """Bring what is left of each batch, and the seconds that are counted, up to now."""
-        now = self._env.now
+        now = self._env._now  # noqa: SLF001 -- twice a batch
         passed_s, self._settled_s = now - self._settled_s, now
-        if self.active or self.running:
-            self.paid_s += passed_s
         if self.running:
+            self.paid_s += passed_s
             self.busy_s += passed_s
             self.worked_until_s = now
             done_s = passed_s * self._rate()
             for batch in self.running:
                 batch.left_s -= done_s
+        elif self.active:
+            self.paid_s += passed_s
 
     def residual_s(self) -> float:
         """Return seconds until the next batch ends, at the present rate; 0 if a batch could start now."""
@@ -204,9 +209,13 @@ class Machine:
 
     def _finish(self) -> None:
         self.settle()
-        batch = min(self.running, key=lambda running: running.left_s)
-        self.running.remove(batch)
+        running = self.running
+        if len(running) == 1:
+            batch = running.pop()
+        else:
+            batch = min(running, key=lambda other: other.left_s)
+            running.remove(batch)
+            self._schedule()
         self.batches += 1
         self.batched += len(batch.rows)
-        self._schedule()
-        self._finished(self, batch)
+        self.finished(self, batch)

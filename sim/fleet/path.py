@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from sim.contracts import AdmissionRequest, Controller, fitting
+from sim.contracts import Controller, fitting
 from sim.engine.columns import as_memory
 from sim.engine.lifecycle import CODE, OUTCOMES, QUEUED, RETURNING, RUNNING, SCREENING, TRAVELLING
+from sim.fleet.admission import Admissions
 from sim.fleet.checkpoint import Checkpoint
 from sim.fleet.copies import Copies
 from sim.fleet.dispatcher import QUEUED_CODE, RUNNING_CODE, Dispatcher
@@ -64,12 +65,22 @@ class Fleet:
         self.topology: Topology | None = None
         if site.network is not None:
             network, names = site.network, [name for name, _ in site.workers]
+            ledger.keep_arrivals()
             self.topology = fitting(("network",), lambda: Topology(network, names, self.operator.frontends), Network)
-        self.frontends = Frontends(site, env, self.topology, int(ledger.account.max(initial=0)) + 1)
-        self._checkpoint = Checkpoint(gateway, ledger, self.frontends, self._round_trip_s)
-        self._screens, self._treats, self._decides = hooks.timed, self._checkpoint.treats, hooks.on_arrival
+        admissions = Admissions(
+            site,
+            env,
+            ledger,
+            deadline_s=self._deadline_s,
+            in_system=lambda: self.in_system,
+            displace=self._displace,
+        )
+        accounts = int(ledger.account.max(initial=0)) + 1
+        self.frontends = Frontends(site, env, self.topology, accounts=accounts, gate=admissions.gate)
+        self.checkpoint = Checkpoint(gateway, ledger, self.frontends, self)
+        self.screens, self.treats, self.decides = hooks.timed, self.checkpoint.treats, hooks.on_arrival
         if hooks.admit:
-            self.pool.lengthen(self._checkpoint.extra_s)
+            self.pool.lengthen(self.checkpoint.extra_s)
         self.withdrawals = Withdrawals(self.zoo, lambda zoo: hooks.choice(zoo, self.operator.selection), site.seed)
         self.hosts: list[list[Dispatcher]] = []
         self.update_hosts()
@@ -102,7 +113,7 @@ class Fleet:
         if self.topology is None:
             frontend = self.frontends.of(self.ledger.account[row])
             if frontend is None:
-                self._end(row, FAILED)
+                self.end(row, FAILED)
             else:
                 self._arrive(row, frontend)
         else:
@@ -113,11 +124,11 @@ class Fleet:
         """Send a query through the network to the nearest frontend; without one it fails."""
         found = self.frontends.nearest(self.ledger.account[row])
         if found is None:
-            self._end(row, FAILED)
+            self.end(row, FAILED)
         else:
             self.env.call_at(self.env.now + found[0], lambda: self._reach(row, found[1]))
 
-    def _round_trip_s(self, row: Row) -> float:
+    def round_trip_s(self, row: Row) -> float:
         """Return how long a message to the client of a query and back takes; 0 where that cannot be known."""
         found = None if self.topology is None else self.frontends.nearest(self.ledger.account[row])
         return 2 * found[0] if found else 0.0
@@ -134,37 +145,35 @@ class Fleet:
         self.frontends.arrived += 1
         if self.topology is not None:
             self.ledger.note_arrival(row, self.env.now)
-        if self._screens:
-            self._checkpoint.screen(row, frontend, self._go_on, self._end)
-        else:
-            self._decide(row, frontend)
+        if not self.screens or self.checkpoint.screen(row, frontend):
+            self.decide(row, frontend)
 
-    def _go_on(self, row: Row, frontend: Frontend) -> None:
+    def go_on(self, row: Row, frontend: Frontend) -> None:
         """Go on with a query that defenses let pass; if its frontend went down meanwhile, at the next one."""
         up = self.frontends.of(self.ledger.account[row]) if frontend.down_by else frontend
         if up is None:
-            self._end(row, FAILED)
+            self.end(row, FAILED)
         else:
-            self._decide(row, up)
+            self.decide(row, up)
 
-    def _decide(self, row: int, frontend: Frontend) -> None:
+    def decide(self, row: int, frontend: Frontend) -> None:
         """Decide about a query, and send it to where it is to wait."""
-        if self._decides:
+        if self.decides:
             self.decisions.arrive(row, self.env.now)
         variant = self.ledger.served_by[row]
         if variant >= 0 and self.controller is not None and self._cell[row] >= 0:
-            variant = self._choose(row, self.controller)
+            variant = self.choose(row)
         if self.withdrawals.out and variant >= 0 and not self.withdrawals.out.isdisjoint(self._members[variant]):
             variant = self._choose_another(row)
         first, *others = self._members[variant] if variant >= 0 else (variant,)
         place = frontend.route(first) if variant >= 0 else None
         if frontend.gate is not None:
-            outcome = frontend.gate(self._request(row, first, place))
+            outcome = frontend.gate(row, first, place)
             if outcome is not None:
-                self._end(row, OUTCOMES.index(outcome))
+                self.end(row, OUTCOMES.index(outcome))
                 return
         if place is None:
-            self._end(row, INFEASIBLE)
+            self.end(row, INFEASIBLE)
             return
         self.in_system += 1
         if others:
@@ -173,11 +182,12 @@ class Fleet:
         for member in others:
             self._send(row, member, frontend.route(member), frontend)
 
-    def _choose(self, row: int, controller: Controller) -> int:
+    def choose(self, row: int) -> int:
         """Let the controller choose, now that the query is here."""
         now = self.env.now
         wait_s = self._deadline_s[row] - now
-        variant = controller.choose(self._feasible[self._cell[row]], self._uniform[row], wait_s)
+        assert self.controller is not None
+        variant = self.controller.choose(self._feasible[self._cell[row]], self._uniform[row], wait_s)
         self.decisions.choose_again(row, variant, now)
         return variant
 
@@ -191,20 +201,6 @@ class Fleet:
         else:
             self.decisions.choose_again(row, variant, self.env.now)
         return variant
-
-    def _request(self, row: int, variant: int, place: Dispatcher | None) -> AdmissionRequest:
-        """Tell admission about a query; one that no variant is feasible for has no place, and takes no time."""
-        account, now = int(self.ledger.account[row]), self.env.now
-        return AdmissionRequest(
-            now=now,
-            account=account,
-            priority=self.site.priority(account),
-            max_wait_s=self._deadline_s[row] - now,
-            held=0 if place is None else place.load,
-            in_system=self.in_system,
-            predicted_s=lambda: 0.0 if place is None else place.predicted_s(variant),
-            displace=lambda: place is not None and self._displace(row, place),
-        )
 
     def _displace(self, row: Row, place: Dispatcher) -> bool:
         """Shed what would be served last at a place, if ``row`` comes before it; return whether something was."""
@@ -270,12 +266,12 @@ class Fleet:
         self.in_system -= 1
         ledger.finished_s[row] = self.env.now
         ledger.serve(row, batch, machine)
-        if self._treats:
+        if self.treats:
             ledger.move(row, RETURNING_CODE)
             ledger.delivered_s[row] = NEVER
-            self._checkpoint.treat(row, ANSWERED, lambda treated: self._leave(treated, machine))
+            self.checkpoint.treat(row, ANSWERED, lambda treated: self._leave(treated, machine))
             return
-        self._checkpoint.forget(row)
+        self.checkpoint.forget(row)
         if self.topology is not None:
             ledger.move(row, RETURNING_CODE)
             ledger.delivered_s[row] = NEVER
@@ -303,21 +299,21 @@ class Fleet:
         if self.ledger.over(row) or self._copies.spare(row):
             return
         self.in_system -= 1
-        self._end(row, outcome)
+        self.end(row, outcome)
 
     def copy(self, row: Row, place: Dispatcher, frontend: Frontend) -> None:
         """Send a query to one more place; the first answer counts."""
         self._copies.add(row)
         self._send(row, self.ledger.served_by[row], place, frontend)
 
-    def _end(self, row: int, outcome: int) -> None:
+    def end(self, row: int, outcome: int) -> None:
         """End a query without an answer, and tell its client when the defenses are done with it."""
         self._copies.forget(row)
-        if self._treats:
+        if self.treats:
             self.ledger.end(row, outcome, NEVER)
-            self._checkpoint.treat(row, outcome, lambda treated: self._tell(treated, outcome))
+            self.checkpoint.treat(row, outcome, lambda treated: self._tell(treated, outcome))
         else:
-            self._checkpoint.forget(row)
+            self.checkpoint.forget(row)
             self.ledger.end(row, outcome, self.env.now)
             self._tell(row, outcome)
 
@@ -345,7 +341,7 @@ class Fleet:
                 self.ledger.stop(row)
             elif self._copies.try_again(row) > self.operator.retries:
                 self.in_system -= 1
-                self._end(row, FAILED)
+                self.end(row, FAILED)
             else:
                 if not self._copies.voting(row):
                     self.ledger.stop(row)

@@ -12,6 +12,7 @@ from sim.fleet.dispatcher import Dispatcher, Orders
 from sim.fleet.ledger import Ledger
 from sim.fleet.machine import Batch, Machine
 from sim.fleet.memory import DeviceMemory
+from sim.fleet.swift import SwiftDispatcher
 from sim.gateway.gateway import Gateway
 from sim.workers import WorkerGroup
 
@@ -67,7 +68,7 @@ class WorkerPool:
             for number, hosted in enumerate(site.placements[first : first + group.most]):
                 seconds = site.seconds(group, hosted)
                 if number == 0 or not shared:
-                    self.dispatchers.append(self._dispatcher(seconds))
+                    self.dispatchers.append(self._dispatcher(seconds, swapping=group.swapping is not None))
                 machine = self._machine(group, seconds, multipliers)
                 machine.active = number < group.count
                 self.machines.append(machine)
@@ -75,7 +76,7 @@ class WorkerPool:
                 self.dispatchers[-1].hire(machine)
             first += group.most
 
-    def _dispatcher(self, seconds: Seconds) -> Dispatcher:
+    def _dispatcher(self, seconds: Seconds, *, swapping: bool) -> Dispatcher:
         """Build a dispatcher with a queue for every variant that can ever be served there."""
         site, ledger = self._site, self._ledger
         operator, zoo = site.operator, site.zoo
@@ -99,7 +100,8 @@ class WorkerPool:
             copied=operator.hedge_after_s is not None or voted,
         )
         queues = {variant: make() for variant in ([0] if plan else range(len(zoo)))}
-        return Dispatcher(self._env, ledger, queues, orders)
+        swift = SwiftDispatcher.serves(orders, queues, swapping=swapping)
+        return (SwiftDispatcher if swift else Dispatcher)(self._env, ledger, queues, orders)
 
     def _machine(self, group: WorkerGroup, seconds: Seconds, multipliers: Iterator[float]) -> Machine:
         """Build a machine for the last dispatcher."""
@@ -130,6 +132,11 @@ class WorkerPool:
         if group.swapping.preload:
             memory.preload([variant for variant, table in enumerate(seconds) if table])
         return memory
+
+    def tell_finished(self, finished: Callable[[Machine, Batch], object]) -> None:
+        """Let another function be told about each batch that ends."""
+        for machine in self.machines:
+            machine.finished = finished
 
     def lengthen(self, extra_s: Callable[[Sequence[int]], float]) -> None:
         """Let batches take longer by what a function says of their rows, seconds."""
