@@ -327,6 +327,9 @@ class Seen:
     def held(self, variant):
         return self.load.get(variant, 0)
 
+    def held_by(self, variants):
+        return [self.held(variant) for variant in variants]
+
     def workers(self, variant):
         return self.hosts
 

@@ -38,8 +38,14 @@ class _LeastLoaded:
         self._rank = [(-float(a), float(s)) for a, s in zip(zoo.accuracies, zoo.latencies_s, strict=True)]
 
     def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:  # noqa: ARG002
-        held, rank = self._view.held, self._rank
-        return min(feasible, key=lambda variant: (held(variant), rank[variant]))
+        if len(feasible) == 1:
+            return feasible[0]
+        rank, loads = self._rank, self._view.held_by(feasible)
+        best, fewest = feasible[0], loads[0]
+        for variant, load in zip(feasible, loads, strict=True):
+            if load < fewest or (load == fewest and rank[variant] < rank[best]):
+                best, fewest = variant, load
+        return best
 
     def revise(self) -> None:
         """Keep no state."""

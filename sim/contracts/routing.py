@@ -56,12 +56,15 @@ class Routing(Part):
 GATE_READS = ("now", "account", "priority", "max_wait_s", "held", "in_system", "predicted_s", "displace")
 """What the gate of an admission policy may read of a query, by the names of its parameters.
 
-``now`` and ``max_wait_s``, the time to the deadline, are in seconds; ``account`` is a number and ``priority`` its
-class, 0 the most urgent. ``held`` is how many queries wait or run where it would go, ``in_system`` how many do anywhere.
-``predicted_s`` is a function that asks the place when it would be answered, in seconds from now; ``displace`` one that
-asks the place to give up, as ``shed``, the waiting query that its discipline would serve last, if the newcomer would be
-served before it, and returns whether it did. Where no variant is feasible there is no place: nothing is held, and
-nothing takes any time.
+- ``now``: seconds;
+- ``account``: its number, and ``priority``: its class, 0 the most urgent;
+- ``max_wait_s``: seconds to the deadline;
+- ``held``: queries that wait or run where it would go, and ``in_system``: those that do anywhere;
+- ``predicted_s``: a function that asks the place when it would be answered, in seconds from now;
+- ``displace``: a function that asks the place to give up, as ``shed``, the waiting query that its discipline would
+  serve last, if the newcomer would be served before it; it returns whether it did.
+
+Where no variant is feasible there is no place: nothing is held, and nothing takes any time.
 """
 
 

@@ -47,6 +47,9 @@ class View(Protocol):
     def held(self, variant: int) -> int:
         """Return how many queries wait or run at the variant's least loaded host."""
 
+    def held_by(self, variants: Sequence[int]) -> list[int]:
+        """Return the same for several variants."""
+
     def workers(self, variant: int) -> int:
         """Return how many workers that are up host the variant."""
 

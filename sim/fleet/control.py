@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from sim.contracts import AdaptiveSelection, Controller
+from sim.fleet.dispatcher import Dispatcher
 from sim.fleet.incidents import assign
 from sim.fleet.path import Fleet
 
@@ -15,7 +16,11 @@ class FleetView:
     """Show a policy the state of a fleet; see ``View``."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+        self._fleet, zoo = fleet, fleet.zoo
+        self._members = [zoo.members(variant) for variant in range(len(zoo))]
+        self._single = all(len(members) == 1 for members in self._members)
+        self._seen: list[list[Dispatcher]] = []
+        self._alike: list[int] = []  # the first variant that the same places serve, for every variant
         self.rate_per_s = 0.0
 
     def now(self) -> float:
@@ -24,9 +29,25 @@ class FleetView:
 
     def held(self, variant: int) -> int:
         """Return how many queries wait or run at the variant's least loaded host."""
-        return max(
-            min(place.load for place in self._fleet.hosts[member]) for member in self._fleet.zoo.members(variant)
-        )
+        members = self._members[variant]
+        if len(members) > 1:
+            return max(min(place.load for place in self._fleet.hosts[member]) for member in members)
+        return _least(self._fleet.hosts[variant])
+
+    def held_by(self, variants: Sequence[int]) -> list[int]:
+        """Return the same for several variants, looking once at places that several share."""
+        if not self._single:
+            return [self.held(variant) for variant in variants]
+        hosts = self._fleet.hosts
+        if hosts is not self._seen:  # a worker came or went
+            self._seen = hosts
+            self._alike = [next(n for n, places in enumerate(hosts) if places == hosts[v]) for v in range(len(hosts))]
+        found: dict[int, int] = {}
+        for variant in variants:
+            like = self._alike[variant]
+            if like not in found:
+                found[like] = _least(hosts[like])
+        return [found[self._alike[variant]] for variant in variants]
 
     def workers(self, variant: int) -> int:
         """Return how many workers that are up can serve the variant."""
@@ -39,6 +60,14 @@ class FleetView:
     def resident(self, variant: int) -> bool:
         """Return whether some worker that is up has the variant's weights in memory."""
         return any(place.holds(variant) for place in self._fleet.hosts[variant])
+
+
+def _least(places: Sequence[Dispatcher]) -> int:
+    """Return how many queries the least loaded of some places holds."""
+    least = places[0].load
+    for place in places:
+        least = min(place.load, least)
+    return least
 
 
 def control(fleet: Fleet, selection: AdaptiveSelection) -> bool:

@@ -62,6 +62,7 @@ class Dispatcher:
         machines: that serve here.
         load: queries that wait or run here.
         work_s: their batch-1 times together, seconds.
+        dedicated: whether machines here are, or were, dedicated to some of their variants.
         extra_s: returns how much longer a batch takes than its profile says, by its rows, seconds; None for never.
     """
 
@@ -78,6 +79,7 @@ class Dispatcher:
         self._timer = Timer(env, self.dispatch)
         self._wake_s = math.inf
         self._formings = 0
+        self.dedicated = False
         self._own_keys = all(hasattr(queue, "key") for queue in queues.values())
         self._preemptive = orders.discipline.preempts(0.0, 1e300)
 

@@ -71,7 +71,8 @@ def _finished(fleet: Fleet) -> Callable[[Machine, Batch], object]:
     ledger, home, service_s, env = fleet.ledger, fleet.pool.home, fleet.pool.service_s, fleet.env
     open_loop, tell, forget = ledger.open_loop, fleet.answering.tell, fleet.checkpoint.forget
     chosen_at_dispatch, served_by = ledger.chosen_at_dispatch, ledger.served_by
-    listens = ledger.capacity > open_loop
+    listens, answer = ledger.capacity > open_loop, ledger.answerer()
+    learns = fleet.operator.batching.sizer() is not None
     spends = fleet.checkpoint.spends_devices
 
     def finished(machine: Machine, batch: Batch) -> None:
@@ -80,7 +81,7 @@ def _finished(fleet: Fleet) -> Callable[[Machine, Batch], object]:
         place.load -= n
         place.work_s -= n * service_s[batch.variant]
         fleet.in_system -= n
-        ledger.answer(batch, machine, env._now)  # noqa: SLF001 -- once a batch
+        answer(batch, machine.number, env._now)  # noqa: SLF001 -- once a batch
         if chosen_at_dispatch:
             for row in rows:
                 served_by[row] = batch.variant
@@ -91,7 +92,8 @@ def _finished(fleet: Fleet) -> Callable[[Machine, Batch], object]:
             for row in rows:
                 if row >= open_loop:
                     tell(row, "answered")
-        place.learn(batch)
+        if learns:
+            place.learn(batch)
         place.serve(machine)
 
     return finished

@@ -6,6 +6,7 @@ The state of every query is held and changed one step at a time, each checked ag
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -84,17 +85,25 @@ class Ledger(QueryColumns):
         """Note when a query reached a frontend, seconds."""
         self.arrived[row] = now
 
-    def answer(self, batch: Batch, machine: Machine, now: float) -> None:
-        """Note that a batch has answered all of its queries, none of which waits or runs anywhere else."""
-        rows, batches = batch.rows, self._batches
-        self._rows.extend(rows)
-        self._sizes.append(len(rows))
-        batches["started_s"].append(batch.started_s)
-        batches["finished_s"].append(now)
-        batches["worker"].append(machine.number)
-        state = self.state
-        for row in rows:
-            state[row] = ANSWERED
+    def answerer(self) -> Callable[[Batch, int, float], object]:
+        """Return what notes that a batch has answered all of its queries, none of which waits or runs anywhere else.
+
+        It takes the batch, the number of its machine and the time, seconds.
+        """
+        extend, sized, state = self._rows.extend, self._sizes.append, self.state
+        started, finished, worked = (self._batches[name].append for name in ("started_s", "finished_s", "worker"))
+
+        def answer(batch: Batch, number: int, now: float) -> None:
+            rows = batch.rows
+            extend(rows)
+            sized(len(rows))
+            started(batch.started_s)
+            finished(now)
+            worked(number)
+            for row in rows:
+                state[row] = ANSWERED
+
+        return answer
 
     def _spread(self) -> None:
         """Spread over the queries what their batches noted.

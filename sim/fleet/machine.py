@@ -177,6 +177,8 @@ class Machine:
         """Bring what is left of each batch, and the seconds that are counted, up to now."""
         now = self._env._now  # noqa: SLF001 -- twice a batch
         passed_s, self._settled_s = now - self._settled_s, now
+        if not passed_s:
+            return
         if self.running:
             self.paid_s += passed_s
             self.busy_s += passed_s

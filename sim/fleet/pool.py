@@ -204,6 +204,7 @@ class WorkerPool:
                 free = [m for m in free if m not in able]
                 for machine in able:
                     machine.assigned = frozenset([variant])
+                    self.home[machine.number].dedicated = True
 
     def _by_device(self) -> list[list[int]]:
         devices: dict[str, list[int]] = {}

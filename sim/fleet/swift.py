@@ -25,6 +25,7 @@ class SwiftDispatcher(Dispatcher):
         batching = orders.batching
         self._max_batch, self._timeout_s, self._keys = batching.max_batch, batching.timeout_s, orders.keys
         self._dropping = any(former is not None for former in self._formers.values())
+        self._alike = True
         self._state, self._arrived_s = ledger.state, ledger.arrived
 
     @staticmethod
@@ -33,6 +34,12 @@ class SwiftDispatcher(Dispatcher):
         own_keys = any(hasattr(queue, "key") for queue in queues.values())
         preemptive = orders.discipline.preempts(0.0, 1e300)
         return not (swapping or own_keys or preemptive or orders.plan or orders.copied) and orders.batching.plain
+
+    def hire(self, machine: Machine) -> None:
+        """Let a machine serve here."""
+        super().hire(machine)
+        hosted = [[bool(table) for table in one.seconds] for one in (self.machines[0], machine)]
+        self._alike = self._alike and hosted[0] == hosted[1]
 
     def put(self, row: int, variant: int) -> None:
         """Queue a row for a variant, and serve it at once where a machine is free."""
@@ -53,6 +60,20 @@ class SwiftDispatcher(Dispatcher):
         self._nonempty[variant] = queue
         if parked:
             self._offer(variant)
+
+    def serve(self, machine: Machine) -> None:
+        """Let a machine take work until it is full or finds none, and park it if it could take more."""
+        while self._heads and machine.free and self._take(machine):
+            pass
+        if machine.free and machine not in self._parked:
+            self._parked.append(machine)
+
+    def _offer(self, variant: int) -> None:  # noqa: ARG002 -- nothing is loaded or not here
+        """Let the machine that has been free longest take work; where all are alike, one need look."""
+        for machine in list(self._parked):
+            idle = machine.free
+            if self._look(machine) or (idle and self._alike and not self.dedicated):
+                return
 
     def displace(self, row: int) -> tuple[int, int] | None:
         """Take out the waiting row that would be served last, if ``row`` would be served before it."""

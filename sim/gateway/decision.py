@@ -87,6 +87,7 @@ class Decisions:
         self.keys: Any = as_memory(keys)
         self.fifo = keys is columns.arrived_s
         self.deadline_s: Any = as_memory(latest(columns.sent_s + max_wait_s)) if deadlines else None
+        self._variant, self._account = as_memory(columns.variant), as_memory(columns.account)
 
     def of_source(self, source: str) -> Decision:
         """Return the decision for one source of queries, with generators of its own."""
@@ -168,9 +169,9 @@ class Decisions:
 
     def choose_again(self, row: int, variant: int, now: float) -> None:
         """Serve a query by another variant from now on, seconds, and order it by what that takes."""
-        self._columns.variant[row] = variant
+        self._variant[row] = variant
         self._write_key(row, variant, now, due(self.deadline_s[row]) - now)
 
     def _write_key(self, row: int, variant: int, now: float, max_wait_s: float) -> None:
-        account = int(self._columns.account[row])
-        self.keys[row] = self._key(Waiting(now, max_wait_s, self._service_s[variant], self._class_of(account)))
+        urgency = self._class_of(self._account[row])
+        self.keys[row] = self._key(Waiting(now, max_wait_s, self._service_s[variant], urgency))
