@@ -30,7 +30,6 @@ from policies import (
 )
 from sim import OUTCOMES, NoJitter, SlowDown
 from sim.fleet.machine import Machine
-from sim.fleet.path import Fleet
 
 ANSWERED = OUTCOMES.index("answered")
 assert NETWORK.links == RACKS
@@ -45,15 +44,18 @@ class Seen:
     lost: list[tuple[int, float, float, tuple[int, ...], int]] = field(default_factory=list)
 
     def watch(self, patch):
-        start, crash_, give_up, end = Machine.start, Machine.crash, Machine.give_up_suspended, Fleet.finished
+        start, crash_, give_up = Machine.start, Machine.crash, Machine.give_up_suspended
+        ends = {}
 
         def started(machine, batch, extra_s=0.0):
+            if machine not in ends:
+                ends[machine], machine.finished = machine.finished, ended
             self.begun[id(batch)] = (machine, batch, machine._env.now)
             start(machine, batch, extra_s)
 
-        def ended(fleet, machine, batch):
+        def ended(machine, batch):
             self.done.append(self.over(batch))
-            end(fleet, machine, batch)
+            ends[machine](machine, batch)
 
         def crashed(machine):
             batches = crash_(machine)
@@ -68,7 +70,6 @@ class Seen:
         patch.setattr(Machine, "start", started)
         patch.setattr(Machine, "crash", crashed)
         patch.setattr(Machine, "give_up_suspended", given_up)
-        patch.setattr(Fleet, "finished", ended)
 
     def over(self, batch):
         machine, _, start_s = self.begun.pop(id(batch))
@@ -81,6 +82,7 @@ runs = st.fixed_dictionaries(
         "workers": st.integers(2, 3),
         "streams": st.just(1),
         "stream_gain": st.just(0.0),
+        "pace": st.sampled_from([1.0, 0.1]),
         "memory": st.sampled_from([None, None, "lru"]),
         "network": st.sampled_from([False, False, True]),
         "frontends": st.integers(1, 2),
