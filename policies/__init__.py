@@ -2,7 +2,17 @@
 
 from policies.admission import AdmitAll, PredictedLateness, QueueBound, TierShedding, TokenBucket
 from policies.batching import Aimd, FixedSize, Greedy, LargestInTime, OneAtATime, SizeOrTimeout, WorkDelaying
-from policies.defenses import ExponentialMechanism, LaplaceNoise
+from policies.defenses import (
+    ExponentialMechanism,
+    LabelOnly,
+    LaplaceNoise,
+    LatencyPadding,
+    NearDuplicates,
+    QueryBudget,
+    RateLimit,
+    Rounding,
+    TopK,
+)
 from policies.discipline import (
     DeficitRoundRobin,
     Edf,
@@ -100,4 +110,11 @@ __all__ = [
     "ByVariant",
     "LaplaceNoise",
     "ExponentialMechanism",
+    "Rounding",
+    "TopK",
+    "LabelOnly",
+    "QueryBudget",
+    "RateLimit",
+    "LatencyPadding",
+    "NearDuplicates",
 ]

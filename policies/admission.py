@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
+from policies.bucket import Bucket, Refill, check_bucket
 from sim import Admission
-from sim.engine.tolerance import ROUNDING
-
-LEAST_RATE, MOST_BURST = 1e-12, 1e15
-"""Bounds of a bucket's numbers, so that the moments at which it holds enough are floats."""
 
 Gate = Callable[..., str | None]
 
@@ -86,10 +83,7 @@ class QueueBound(Admission):
 class TokenBucket(Admission):
     """Throttle an account that sends faster than its bucket refills.
 
-    The numbers of a scenario are decimals, and no float is 1 / 10 s: what a bucket holds is counted in whole queries
-    since it was last full, and the time at which it holds enough is one exact quotient, met within the rounding of
-    decimal times (``sim.engine.tolerance.ROUNDING``). So an account that sends at its rate to the instant is never
-    throttled, however long it does, as in the equivalent virtual scheduling of ATM's cell rate algorithm (ITU-T I.371).
+    A bucket is exact however long it runs (``policies.bucket.Refill``), and a new one is full.
 
     Attributes:
         rate: tokens a second that every account gets, above 0; a query costs one.
@@ -101,30 +95,12 @@ class TokenBucket(Admission):
     burst: float = 20.0
 
     def __post_init__(self) -> None:
-        if not LEAST_RATE <= self.rate < math.inf:
-            raise ValueError(f"rate must be above 0 (at least {LEAST_RATE:g}) and finite, not {self.rate}")
-        if not 1 <= self.burst <= MOST_BURST:
-            raise ValueError(f"burst must be at least 1 and at most {MOST_BURST:g}, not {self.burst}")
+        check_bucket(self.rate, self.burst)
 
     def gate(self) -> Gate:
         """Return a function with a full bucket for every account."""
-        rate, burst = Fraction(repr(float(self.rate))), Fraction(repr(float(self.burst)))
-        # A bucket that was full and gave n queries has room for n - m of them again after (n - m) / rate seconds, here
-        # as a quotient of whole numbers, which Python rounds once.
-        one = burst.denominator * rate.denominator
-        full, unit = burst.numerator * rate.denominator, burst.denominator * rate.numerator
-        buckets: dict[int, tuple[float, int]] = {}
-
-        def gate(account: int, now: float) -> str | None:
-            full_s, taken = buckets.get(account, (now, 0))
-            by_s = now * (1 + ROUNDING)
-            if full_s + taken * one / unit <= by_s:
-                full_s, taken = now, 0
-            admitted = full_s + ((taken + 1) * one - full) / unit <= by_s
-            buckets[account] = (full_s, taken + admitted)
-            return None if admitted else "throttled"
-
-        return gate
+        admits, buckets = Refill(self.rate, self.burst).admits, defaultdict[int, Bucket](Bucket)
+        return lambda account, now: None if admits(buckets[account], now) else "throttled"
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Cluster:
         site = self.site = Site(zoo, groups, operator, arrivals, network, placements, seed, hooks.device_s)
         site.check_dispatch([hook.name for hook in hooks.choose])
         self.notes = [*arrivals.notes, *hooks.notes()]
-        plain = site.plain and not faults if plain is None else plain
+        plain = site.plain and hooks.plain and not faults if plain is None else plain
         self.log = log = Journal(arrivals, closed_loop) if plain else Ledger(arrivals, closed_loop, env)
         decisions = Decisions(site, log, hooks, deadlines=_reads_deadlines(operator, plain=plain))
         self._gateway = Gateway(site, env, hooks, decisions, Answering(site, log, hooks, self.synthetic, env))

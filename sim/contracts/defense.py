@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,10 +125,11 @@ class Deployment(Protocol):
 
         Of the hooks of a query all but ``rewrite`` and ``choose`` may. ``admit`` alone may take ``gpu_s``: the batch
         that computes the query is so much longer. Its ``client_s`` are a challenge that the client solves before the
-        query goes on; those of ``transform`` and ``release`` one that it solves before it has the outcome.
+        query goes on, or is refused; those of ``transform`` and ``release`` one that it solves before it has the
+        outcome. ``observe``, which nobody waits for, may take ``cpu_s`` alone.
 
         Raises:
-            ValueError: if a time is below 0 or not finite.
+            ValueError: if a time is below 0 or not finite, or the hook cannot take it.
         """
 
     def flag(self, account: int) -> None:
@@ -152,7 +153,7 @@ class Defense(Part):
         lag_s: seconds from an outcome to its ``observe``, at least 0.
     """
 
-    lag_s: ClassVar[float] = 0.0
+    lag_s: float = 0.0
 
     def charges(self) -> Mapping[str, Charge]:
         """Return what each hook takes, by its name; hooks that are not named take nothing."""

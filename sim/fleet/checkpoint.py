@@ -11,10 +11,13 @@ from sim.engine.lifecycle import CODE, OUTCOMES, RETURNING, SCREENING
 from sim.fleet.frontends import Frontend, Frontends
 from sim.fleet.ledger import Ledger
 from sim.gateway.gateway import Gateway
-from sim.gateway.hooks import NOTHING, Screen, by_row, readers
+from sim.gateway.hooks import NOTHING, Hook, Screen, by_row, readers
 
 ANSWERED = OUTCOMES.index("answered")
 SCREENING_CODE, RETURNING_CODE = CODE[SCREENING], CODE[RETURNING]
+ALL_TIMES, BEFORE_THE_CLIENT, AFTER_IT = ("cpu_s", "gpu_s", "client_s"), ("cpu_s", "client_s"), ("cpu_s",)
+"""What hooks may take on the way in, on the way out, and when the outcome is on its way."""
+
 Row = int
 
 
@@ -47,6 +50,7 @@ class Checkpoint:
     Attributes:
         spends_devices: whether a hook may make batches longer by its state.
         treats: whether outcomes have to be treated on their way out.
+        held: outcomes that are treated, or kept back.
     """
 
     def __init__(self, gateway: Gateway, ledger: Ledger, frontends: Frontends, path: Path) -> None:
@@ -61,13 +65,14 @@ class Checkpoint:
         self._answer: dict[Row, Any] = {}
         self._outcome: dict[Row, str] = {}
         self._elapsed_s = 0.0
+        self.held = 0
+        # Answers are changed at this cost also where nobody looks at them: without a data set, and of open-loop users.
+        self._transforms = [(hook.deployed, hook.charge) for hook in hooks.transform if _on_the_way(hook)]
         self._releases = [(self._reading(hook), hook.deployed, hook.charge) for hook in hooks.release]
         self._observers = [(self._reading(hook), hook.deployed, hook.charge) for hook in hooks.observe]
         lags = [(deployed.defense.lag_s, number) for number, (_, deployed, _) in enumerate(self._observers)]
         self._last = max(lags, default=(0.0, -1))[1]  # whose turn comes last
-        self.treats = bool(self._releases or self._observers or answering.at_once) or any(
-            hook.charge.cpu_s or hook.charge.client_s for hook in hooks.transform
-        )
+        self.treats = bool(self._releases or self._observers or self._transforms or answering.at_once)
         self._marked = [d for d in hooks.deployed.values() if any(h.deployed is d for h in hooks.admit)]
 
     def _reading(self, hook: Any) -> Callable[[Row], Any]:
@@ -120,21 +125,20 @@ class Checkpoint:
             self._gpu_s[row] = gpu_s
         if cpu_s:
             self._wait(row)
-        if outcome >= 0:
-            return cpu_s, lambda: path.end(row, outcome)
-        if client_s:
-            return cpu_s, lambda: self._challenge(row, frontend, client_s)
-        return cpu_s, lambda: path.go_on(row, frontend)
+
+        def then() -> None:
+            path.end(row, outcome) if outcome >= 0 else path.go_on(row, frontend)
+
+        return cpu_s, (lambda: self._challenge(row, client_s, then)) if client_s else then
 
     def _wait(self, row: Row) -> None:
         if self._ledger.state[row] != SCREENING_CODE:
             self._ledger.move(row, SCREENING_CODE)
 
-    def _challenge(self, row: Row, frontend: Frontend, client_s: float) -> None:
-        """Let the client solve something before its query goes on."""
+    def _challenge(self, row: Row, client_s: float, then: Callable[[], object]) -> None:
+        """Let the client solve something before its query goes on, or is refused."""
         self._wait(row)
-        at_s = self._env.now + client_s + self._path.round_trip_s(row)
-        self._env.call_at(at_s, lambda: self._path.go_on(row, frontend))
+        self._env.call_at(self._env.now + client_s + self._path.round_trip_s(row), then)
 
     def extra_s(self, rows: Sequence[Row]) -> float:
         """Return how much longer the batch of some queries takes than its profile says, by the defenses' states."""
@@ -147,24 +151,28 @@ class Checkpoint:
     def treat(self, row: Row, outcome: int, leave: Callable[[Row], object]) -> None:
         """Let the defenses have their say about an outcome, and let it leave when they are done."""
         frontend = self._frontends.of(self._account[row]) or self._frontends.all[0]
+        self.held += 1
 
         def begin() -> tuple[float, Callable[[], object]]:
+            self._meter.takes = BEFORE_THE_CLIENT
             if outcome == ANSWERED:
+                for deployed, charge in self._transforms:
+                    deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
                 answer = self._answering.compute(row)
                 if self._observers:
                     self._answer[row] = answer
             self._outcome[row] = OUTCOMES[outcome]
             cpu_s, _, client_s = self._spent()
-            elapsed_s = self._env.now - self._sent_s[row] + cpu_s + client_s
-            held_s = 0.0
+            held_s, since_s = 0.0, self._env.now - self._sent_s[row]
             for ask, deployed, charge in self._releases:
                 if charge is not NOTHING:
                     deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
-                self._elapsed_s = elapsed_s + held_s
+                # What this hook takes itself each time is known before it says how long it keeps the outcome back.
+                self._elapsed_s = since_s + cpu_s + client_s + held_s + self._meter.cpu_s + self._meter.client_s
                 held_s += self._held(ask(row), deployed.defense.kind)
                 more_s, _, solving_s = self._spent()
                 cpu_s, client_s = cpu_s + more_s, client_s + solving_s
-                elapsed_s += more_s + solving_s
+            self._meter.takes = ALL_TIMES
             return cpu_s, lambda: self._release(row, frontend, held_s + client_s, leave)
 
         frontend.cpu.submit(begin)
@@ -181,9 +189,13 @@ class Checkpoint:
         if not self._observers:
             self.forget(row)
         if held_s > 0:
-            self._env.call_at(self._env.now + held_s, lambda: leave(row))
+            self._env.call_at(self._env.now + held_s, lambda: self._let_go(row, leave))
         else:
-            leave(row)
+            self._let_go(row, leave)
+
+    def _let_go(self, row: Row, leave: Callable[[Row], object]) -> None:
+        self.held -= 1
+        leave(row)
 
     def _observe(
         self, row: Row, frontend: Frontend, ask: Callable[[Row], Any], deployed: Any, charge: Any, *, last: bool
@@ -194,7 +206,9 @@ class Checkpoint:
             if charge is not NOTHING:
                 deployed.spend(cpu_s=charge.cpu_s)
             self._elapsed_s = self._env.now - self._sent_s[row]
+            self._meter.takes = AFTER_IT
             ask(row)
+            self._meter.takes = ALL_TIMES
             if last:
                 self.forget(row)
             return self._spent()[0], _nothing
@@ -211,6 +225,11 @@ class Checkpoint:
         self._gpu_s.pop(row, None)
         for deployed in self._marked:
             deployed.marks.pop(row, None)
+
+
+def _on_the_way(hook: Hook) -> bool:
+    """Return whether a hook takes time at the frontend or the client."""
+    return bool(hook.charge.cpu_s or hook.charge.client_s)
 
 
 def _nothing() -> None:

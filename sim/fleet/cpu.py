@@ -28,11 +28,11 @@ class Cpu:
     @property
     def idle(self) -> bool:
         """Whether a job would begin at once."""
-        return self._free > 0
+        return self._free > 0 and not self._waiting
 
     def submit(self, job: Job) -> None:
         """Do a job as soon as a core is free."""
-        if self._free:
+        if self._free and not self._waiting:  # while others wait, a core is free only for them
             self._begin(job)
         else:
             self._waiting.append(job)

@@ -95,7 +95,8 @@ class Fleet:
     def busy(self) -> bool:
         """Return whether a query is under way."""
         counts = self.ledger.census(self.env.arrived)
-        return any(counts[state] for state in (TRAVELLING, SCREENING, QUEUED, RUNNING, RETURNING))
+        under_way = any(counts[state] for state in (TRAVELLING, SCREENING, QUEUED, RUNNING, RETURNING))
+        return under_way or self.checkpoint.held > 0
 
     def control(self, controller: Controller) -> None:
         """Let a controller choose the variants of queries that arrive."""
@@ -113,7 +114,7 @@ class Fleet:
         if self.topology is None:
             frontend = self.frontends.of(self.ledger.account[row])
             if frontend is None:
-                self.end(row, FAILED)
+                self.end(row, FAILED, found=False)
             else:
                 self._arrive(row, frontend)
         else:
@@ -124,7 +125,7 @@ class Fleet:
         """Send a query through the network to the nearest frontend; without one it fails."""
         found = self.frontends.nearest(self.ledger.account[row])
         if found is None:
-            self.end(row, FAILED)
+            self.end(row, FAILED, found=False)
         else:
             self.env.call_at(self.env.now + found[0], lambda: self._reach(row, found[1]))
 
@@ -150,9 +151,10 @@ class Fleet:
 
     def go_on(self, row: Row, frontend: Frontend) -> None:
         """Go on with a query that defenses let pass; if its frontend went down meanwhile, at the next one."""
+        frontend = self.frontends.all[frontend.number]  # one that was restarted meanwhile knows nothing any more
         up = self.frontends.of(self.ledger.account[row]) if frontend.down_by else frontend
         if up is None:
-            self.end(row, FAILED)
+            self.end(row, FAILED, found=False)
         else:
             self.decide(row, up)
 
@@ -243,8 +245,7 @@ class Fleet:
         if place in self.hosts[variant]:
             place.put(row, variant)
         else:  # it went down while the query was on its way
-            place.release([row], self._service_s[variant])
-            self.reroute([(row, variant)])
+            self._resend(row, variant, place)
 
     # --- the way out -------------------------------------------------------------------------------------------------
 
@@ -306,10 +307,10 @@ class Fleet:
         self._copies.add(row)
         self._send(row, self.ledger.served_by[row], place, frontend)
 
-    def end(self, row: int, outcome: int) -> None:
-        """End a query without an answer, and tell its client when the defenses are done with it."""
+    def end(self, row: int, outcome: int, *, found: bool = True) -> None:
+        """End a query without an answer, and tell its client when the defenses of the frontend it found are done."""
         self._copies.forget(row)
-        if self.treats:
+        if self.treats and found:
             self.ledger.end(row, outcome, NEVER)
             self.checkpoint.treat(row, outcome, lambda treated: self._tell(treated, outcome))
         else:

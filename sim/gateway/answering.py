@@ -13,7 +13,7 @@ from sim.client import Answer
 from sim.engine.clock import Simulation
 from sim.engine.columns import QueryColumns, as_memory
 from sim.engine.lifecycle import OUTCOMES
-from sim.gateway.hooks import NOTHING, Hook, Hooks
+from sim.gateway.hooks import Hook, Hooks
 from sim.gateway.synthetic import SyntheticItems
 from sim.site import Site
 
@@ -49,7 +49,8 @@ class Answering:
         self.price = site.operator.pricing.price(site.zoo)
         read = any("answer" in hook.reads for hook in hooks.observe)
         stateful = any(not hook.deployed.defense.plain for hook in hooks.transform)
-        self.at_once = self._table is not None and (read or stateful)
+        marked = any("mark" in hook.reads for hook in hooks.transform)  # marks are gone when their query is over
+        self.at_once = self._table is not None and (read or stateful or marked)
         if self._table is not None:
             columns.keep_answers(distorted=bool(hooks.transform))
         self._labels = as_memory(columns.received_label)
@@ -101,12 +102,12 @@ class Answering:
         received = plain
         if self._hooks.transform:
             rows = np.array([row])
-            received = self._transformed(plain[None], rows, spending=True)[0]
+            received = self._transformed(plain[None], rows)[0]
             columns.distortion[row] = np.abs(received - plain).sum()
         self._labels[row] = int(received.argmax())
         return received
 
-    def _transformed(self, answers: Vector, rows: NDArray[np.int64], *, spending: bool) -> Vector:
+    def _transformed(self, answers: Vector, rows: NDArray[np.int64]) -> Vector:
         """Apply the transforming hooks in order to a block of answers."""
         columns = self._columns
         values: dict[str, Any] = {"account": columns.account[rows], "item": columns.item[rows]}
@@ -115,8 +116,6 @@ class Answering:
                 values["inputs"] = hook.deployed.inputs(values["item"])
             if "mark" in hook.reads:
                 values["mark"] = [hook.deployed.marks.get(row) for row in rows.tolist()]
-            if spending and hook.charge is not NOTHING:
-                hook.deployed.spend(cpu_s=hook.charge.cpu_s, client_s=hook.charge.client_s)
             values["answers"] = answers
             answers = np.asarray(hook(values), dtype=np.float32)
         return answers
@@ -139,7 +138,7 @@ class Answering:
         for start in range(0, len(rows), ROWS_PER_BLOCK):
             block = rows[start : start + ROWS_PER_BLOCK]
             plain = self._table[self._zoo.model_rows[columns.variant[block]], columns.item[block]]
-            received = self._transformed(plain, block, spending=False)
+            received = self._transformed(plain, block)
             columns.received_label[block] = received.argmax(axis=1)
             columns.distortion[block] = np.abs(received - plain).sum(axis=1)
 

@@ -19,11 +19,16 @@ Inputs = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 @dataclass
 class Spent:
-    """Add up what the hooks of a query take by state, seconds."""
+    """Add up what the hooks of a query take by state, seconds.
+
+    Attributes:
+        takes: names of the times that the hook which is called now may take.
+    """
 
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     client_s: float = 0.0
+    takes: tuple[str, ...] = ("cpu_s", "gpu_s", "client_s")
 
 
 @dataclass(eq=False)
@@ -74,6 +79,9 @@ class Deployed:
         for name, seconds in (("cpu_s", cpu_s), ("gpu_s", gpu_s), ("client_s", client_s)):
             if not 0 <= seconds < math.inf:
                 raise ValueError(f"{name} must be at least 0 and finite, not {seconds}")
+            if seconds and name not in self.meter.takes:
+                may = " and ".join(self.meter.takes)
+                raise ValueError(f"{name} cannot be taken here, where {self.defense.kind} may take {may}")
             if seconds:
                 setattr(self.meter, name, getattr(self.meter, name) + seconds)
                 setattr(self.totals, name, getattr(self.totals, name) + seconds)

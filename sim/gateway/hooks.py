@@ -7,11 +7,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from sim.contracts import READS, Charge, Defense, Floats, Mark, Misfit, Selection, Variants
+from sim.contracts import READS, Charge, Defense, Floats, Mark, Misfit, Selection, Variants, fitting
 from sim.engine.columns import QueryColumns, as_memory
 from sim.engine.lifecycle import OUTCOMES
 from sim.engine.streams import stream
@@ -88,7 +89,7 @@ class Hooks:
         if len(pool) > FIT_ITEMS:
             benign = np.sort(stream(self._seed, f"defense/{name}/fit").choice(pool, FIT_ITEMS, replace=False))
         deployed = Deployed(defense, self._zoo, benign, rng, now, self._inputs, self.meter)
-        deployed.fitted = defense.fit(deployed)
+        deployed.fitted = fitting(("defense", name), lambda: defense.fit(deployed), type(defense))
         return deployed
 
     def _inputs(self, items: Any) -> Any:
@@ -99,9 +100,15 @@ class Hooks:
     def _hooks(self, hook: str) -> list[Hook]:
         found = []
         for name, deployed in self.deployed.items():
-            function = getattr(deployed.defense, hook)(deployed)
+            function = fitting(
+                ("defense", name), partial(getattr(deployed.defense, hook), deployed), type(deployed.defense)
+            )
             if function is not None:
                 charge = deployed.defense.charges().get(hook, NOTHING)
+                if hook == "observe" and charge.client_s:
+                    raise Misfit(
+                        ("defense", name, "kind"), f"observe of {deployed.defense.kind} has no client to charge"
+                    )
                 found.append(Hook(name, deployed, function, _read(name, deployed, hook, function), charge))
         return found
 
@@ -113,10 +120,16 @@ class Hooks:
     @property
     def timed(self) -> bool:
         """Whether some hook has to be called, or takes time, while a query is on its way."""
-        return bool(self.admit or self.release or self.observe) or any(
-            hook.charge.cpu_s or hook.charge.client_s or (hook in self.transform and not hook.deployed.defense.plain)
-            for hook in (*self.rewrite, *self.choose, *self.transform)
+        return (
+            bool(self.admit or self.release or self.observe)
+            or any(hook.charge.cpu_s or hook.charge.client_s for hook in self.all())
+            or any(not hook.deployed.defense.plain for hook in self.transform)
         )
+
+    @property
+    def plain(self) -> bool:
+        """Whether the fast path can apply them all."""
+        return not self.timed and not self.on_arrival
 
     @property
     def device_s(self) -> tuple[float, float]:
