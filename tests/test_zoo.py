@@ -183,9 +183,28 @@ HEADER = "model,device,accuracy,memory_mib,batch,latency_ms\n"
 
 
 @pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda rows: [[f'"{cell}"' for cell in row] for row in rows],
+        lambda rows: [row[::-1] for row in rows],
+        lambda rows: [[f" {cell} " for cell in row] for row in rows],
+        lambda rows: [[f' "{cell}"' for cell in row] for row in rows],
+    ],
+    ids=["in quotes", "turned round", "with blanks", "with blanks before quotes"],
+)
+def test_a_zoo_is_read_by_the_names_of_its_columns(rewrite, tmp_path):
+    rows = [line.split(",") for line in (HEADER + "m,gpu,0.5,10,1,2.1\nm,gpu,0.5,10,4,3\n").splitlines()]
+    (tmp_path / "zoo.csv").write_text("\n".join(map(",".join, rows)))
+    plain = read_zoo(tmp_path / "zoo.csv")
+    (tmp_path / "zoo.csv").write_text("\n".join(map(",".join, rewrite(rows))))
+    assert read_zoo(tmp_path / "zoo.csv").variants == plain.variants
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "empty; expected the header model,device"),
+        (HEADER.replace("device", "model"), "header is model,model,accuracy"),
         ("# only a comment\n", "empty; expected the header"),
         ("model,accuracy\n", "header is model,accuracy; expected model,device"),
         (HEADER, "no variant; expected rows under"),

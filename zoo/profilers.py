@@ -204,7 +204,7 @@ def _row(path: Path, number: int, line: str, header: Sequence[str]) -> Row:
 
 def _cells(path: Path, number: int, line: str) -> list[str]:
     try:
-        return [cell.strip() for cell in next(csv.reader([line]))]
+        return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
     except csv.Error as problem:
         raise ZooError(f"{path}:{number}: cannot be read as CSV ({problem})") from None
 

@@ -24,9 +24,9 @@ MAX_BYTES = 256 * MEBIBYTE
 def read_zoo(path: Path, name: str | None = None) -> Zoo:
     """Read a zoo from a CSV file.
 
-    The header is ``model,device,accuracy,memory_mib,batch,latency_ms``: accuracy as a fraction, memory in MiB, the
-    latency of a whole batch in milliseconds. A variant has one row per profiled batch size; its rows stand together.
-    Lines that start with ``#`` are comments (the built-in files name their sources there).
+    The header is ``model,device,accuracy,memory_mib,batch,latency_ms``, in any order: accuracy as a fraction, memory in
+    MiB, the latency of a whole batch in milliseconds. A variant has one row per profiled batch size; its rows stand
+    together. Lines that start with ``#`` are comments (the built-in files name their sources there).
 
     Args:
         path: the file, UTF-8.
@@ -96,22 +96,22 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not numbered:
         raise ZooError(f"{path}: empty; expected the header {','.join(COLUMNS)}")
-    header = tuple(cell.strip() for cell in numbered[0][1].split(","))
+    header = _cells(path, *numbered[0])
     if profiler_of(header):
         found = f"holds what {profiler_of(header)} measured, and no accuracy, which a run needs"
         raise ZooError(f"{path}: {found}; `siegelab zoo {path.name} --accuracy MODEL=0.76 --out zoo.csv` adds it")
-    if header != COLUMNS:
+    if sorted(header) != sorted(COLUMNS):
         raise ZooError(f"{path}:{numbered[0][0]}: header is {','.join(header)}; expected {','.join(COLUMNS)}")
     for number, line in numbered[1:]:
         cells = _cells(path, number, line)
         if len(cells) != len(COLUMNS):
             raise ZooError(f"{path}:{number}: {len(cells)} columns; expected {len(COLUMNS)} ({','.join(COLUMNS)})")
-        yield number, dict(zip(COLUMNS, cells, strict=True))
+        yield number, dict(zip(header, cells, strict=True))
 
 
 def _cells(path: Path, number: int, line: str) -> list[str]:
     try:
-        return [cell.strip() for cell in next(csv.reader([line]))]
+        return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
     except csv.Error as problem:
         raise ZooError(f"{path}:{number}: cannot be read as CSV ({problem})") from None
 
