@@ -295,7 +295,7 @@ def ciw_shortest():
 def full_path(rounds):
     """Measure the quickstart from its scenario to its summary, but for training networks and clones."""
     from analysis import DefenseSummary, summarize
-    from experiments.running import _simulate
+    from experiments.simulation import _simulate
 
     # The thief still fingerprints, and extracts nothing that a clone would be trained on.
     overrides = {"adversary.thief": {"kind": "fingerprint", "start_s": 5.0, "budget": {"queries": 600}}}

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiments.loading import ScenarioError, load
-    from experiments.running import Result, run
+    from experiments.running import run
     from experiments.scenario import Policy, RunSettings, Scenario, ZooChoice
+    from experiments.simulation import Result
 
 __all__ = ["load", "run", "Result", "Scenario", "ScenarioError", "RunSettings", "Policy", "ZooChoice"]
 
-_HOMES = {"loading": ("load", "ScenarioError"), "running": ("run", "Result")}
+_HOMES = {"loading": ("load", "ScenarioError"), "running": ("run",), "simulation": ("Result",)}
 
 
 def __getattr__(name: str) -> Any:

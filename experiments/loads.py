@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
+from experiments.assembly import build_zoo
 from experiments.decode import DecodeError, Problem
 from experiments.demand import capacity_per_s
+from experiments.saturation import highest
 from experiments.scenario import Scenario
 from workloads import Load, TraceError
 
@@ -58,8 +60,6 @@ def capacity_of(base: Scenario, load: Load, executor: Executor | None = None) ->
 
 
 def _full_batches(base: Scenario) -> float:
-    from experiments.building import build_zoo  # noqa: PLC0415 -- which imports this module, to build what has a load
-
     zoo = build_zoo(base)
     try:
         return capacity_per_s(base, zoo)
@@ -71,8 +71,6 @@ def _full_batches(base: Scenario) -> float:
 
 def _measured(base: Scenario, load: Load, executor: Executor | None) -> float:
     """Return the highest rate at which the users of ``base`` alone get the target that ``load`` states."""
-    from experiments.capacity import highest  # noqa: PLC0415 -- it runs scenarios, and those have loads
-
     try:
         run = base.run if load.duration_s is None else replace(base.run, duration_s=load.duration_s)
     except ValueError as problem:

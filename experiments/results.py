@@ -19,8 +19,8 @@ from experiments.folders import replaced, settle
 from experiments.identity import identity, scenario_toml
 from experiments.markers import MARKER, Kind, Marker, digest, read_marker
 from experiments.places import DRAFT, ResultsError, told
-from experiments.running import Result
 from experiments.scenario import Scenario
+from experiments.simulation import Result
 from zoo.files import FileProblem, open_regular
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from experiments.building import build_zoo
+from experiments.assembly import build_zoo
 from experiments.decode import DecodeError, encode
 from experiments.folders import claimed
 from experiments.identity import identity, scenario_toml
@@ -22,8 +22,9 @@ from experiments.names import as_names
 from experiments.places import ResultsError, draft_in, told
 from experiments.points import INDEX, index_text, read_point, write_point
 from experiments.results import is_whole, save
-from experiments.running import Progress, digest_of, run
+from experiments.running import run
 from experiments.scenario import Scenario
+from experiments.simulation import Progress, digest_of
 from experiments.study import Study, StudyFolder, labels_of
 
 LOG = logging.getLogger("siegelab")

@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 from analysis.figures import BLUE, GREY, RED, finished
 from analysis.intervals import Estimate, estimate
 from analysis.report import Table, page
-from experiments.running import Progress, run
+from experiments.running import run
+from experiments.simulation import Progress
 from experiments.systems import Row
 
 MAX_ERRORS = 3.5

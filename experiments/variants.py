@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report import Table, shown
-from experiments.building import whole_zoo
+from experiments.assembly import whole_zoo
 from experiments.outputs import output
 from experiments.places import ResultsError, told
 from experiments.scenario import ZooChoice

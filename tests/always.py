@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from experiments import running
+from experiments import running, simulation
 from policies import PreemptivePriority
 from sim import OUTCOMES, AdaptiveSelection
 from sim.engine.lifecycle import STATES
@@ -226,7 +226,7 @@ def watched_runs(down, steps):
     build = running.build
     with pytest.MonkeyPatch.context() as patch:
         watch(patch, down, steps)
-        patch.setattr(running, "CHUNKS", 10)
+        patch.setattr(simulation, "CHUNKS", 10)
         built = []
 
         def noted(scenario):

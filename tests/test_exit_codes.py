@@ -58,8 +58,8 @@ RUN, SWEEP = ["run", "small.toml", "--out", "out"], ["sweep", "study.toml", "--o
 STEPS = [
     (RUN, "experiments.loading.open_source"),
     (RUN, "experiments.running.build"),
-    (RUN, "experiments.running._simulate"),
-    (RUN, "experiments.running.summarize"),
+    (RUN, "experiments.simulation._simulate"),
+    (RUN, "experiments.simulation.summarize"),
     (RUN, "analysis.report.run_tables"),
     (SWEEP, "experiments.study.load_study"),
     (SWEEP, "experiments.sweeping.plan"),
@@ -186,11 +186,11 @@ def test_a_full_disk_under_standard_output_is_exit_code_2(folder, arguments):
 
 WAITING = """
 import time
-import experiments.running
+import experiments.running, experiments.simulation
 def wait(*_):
     print("ready", flush=True)
     time.sleep(600)
-experiments.running._simulate = wait
+experiments.simulation._simulate = wait
 from experiments.cli import main
 main()
 """

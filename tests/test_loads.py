@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from experiments import capacity, demand, load, loads, run
+from experiments import demand, load, loads, run
 from experiments.decode import decode, encode
 from experiments.demand import capacity_per_s
 from experiments.loading import ScenarioError
@@ -149,8 +149,8 @@ def test_a_study_measures_one_capacity_for_all_its_seeds_and_cases(base, tmp_pat
     asked = {"of": "slo-capacity", "target": 0.9, "replications": 2, "duration_s": 2.0}
     grid = {"workload.load": ({"share": 0.3} | asked, {"share": 0.6} | asked)}
     searches = []
-    plain = capacity.highest
-    monkeypatch.setattr(capacity, "highest", lambda *given: searches.append(1) or plain(*given))
+    plain = loads.highest
+    monkeypatch.setattr(loads, "highest", lambda *given: searches.append(1) or plain(*given))
     cases = {name: CASES[name] for name in ("plain", "fastest")}
     points = swept(Study("s", base, grid, seeds=(1, 2), cases=cases), tmp_path / "study").points
     loads_of = [stored(point).workload.asked for point in points]

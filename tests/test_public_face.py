@@ -68,7 +68,7 @@ def folder(tmp_path):
 
 def test_a_script_beside_folders_of_our_names_gets_ours(folder):
     shown = python(folder, "script.py")
-    assert shown.stdout == "experiments.running True\n", shown.stderr
+    assert shown.stdout == "experiments.simulation True\n", shown.stderr
     hidden = [line for line in shown.stderr.splitlines() if "is hidden by SiegeLab's package" in line]
     assert [line.split("'")[-2] for line in hidden] == ["zoo", "sim", "policies", "analysis", "experiments"]
     assert str(folder / "analysis.py") in shown.stderr
