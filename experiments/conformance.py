@@ -22,6 +22,7 @@ from experiments.attack_conformance import (
     check_strategy,
 )
 from experiments.decode import decode, encode
+from experiments.defense_conformance import as_read, check_defense
 from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
 from policies import Fifo
 from sim import (
@@ -43,7 +44,6 @@ from sim import (
     deploy,
 )
 from sim.contracts import GATE_READS, Choose, Part, Waiting
-from sim.gateway.hooks import columns_of
 from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
 from zoo import Zoo
 
@@ -96,29 +96,9 @@ def _check_selection(part: Selection) -> None:
 
 
 def _check_defense(part: Defense) -> None:
-    name = type(part).__name__
-    hooks = deploy(part, example_zoo(), SEED)
-    for hook in hooks.choose:
-        _check_choose(name, lambda *columns, hook=hook: hook(_as_read(*columns)), always=True)
-    for hook in hooks.rewrite:
-        _check_rewrite(name, lambda *spec, hook=hook: hook(_as_read(*spec[:2]) | {"rng": spec[2]}))
-
-
-def _as_read(accuracy: Any, latency_s: Any, uniform: Any = None) -> dict[str, Any]:
-    """Return columns by the names that a hook may read them by."""
-    account, item = np.zeros(np.shape(accuracy), np.int32), np.full(np.shape(accuracy), -1, np.int32)
-    return columns_of((accuracy, latency_s), account, item) | {"uniform": uniform}
-
-
-def _check_rewrite(name: str, rewrite: Callable[..., Any]) -> None:
-    accuracy, latency_s = example_specs()
-    given = accuracy.copy(), latency_s.copy()
-    first = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
-    again = rewrite(accuracy, latency_s, np.random.default_rng(SEED))
-    assert all(map(np.array_equal, given, (accuracy, latency_s))), f"{name} changes its inputs"
-    assert all(map(np.array_equal, first, again)), f"{name} is not determined by its generator"
-    single = rewrite(np.asarray(0.7), np.asarray(0.01), np.random.default_rng(SEED))
-    assert all(np.shape(value) == () for value in single), f"{name} must rewrite one spec to one spec"
+    check_defense(part)
+    for hook in deploy(part, example_zoo(), SEED).choose:
+        _check_choose(type(part).__name__, lambda *columns, hook=hook: hook(as_read(*columns)), always=True)
 
 
 _FIELD_OF: dict[type[Part], str] = {

@@ -52,12 +52,15 @@ def example_specs(n: int = QUERIES) -> tuple[Any, Any]:
     return rng.uniform(0.5, 1.0, n), rng.uniform(0.001, 0.04, n)
 
 
-def example_run(adversary: Adversary | None = None, classes: int = 4, **policies: Any) -> tuple[Any, Campaign | None]:
+def example_run(
+    adversary: Adversary | None = None, classes: int = 4, zoo: Zoo | None = None, **policies: Any
+) -> tuple[Any, Campaign | None]:
     """Run two seconds of benign queries on the example zoo; return the record and the campaign, if any.
 
     Args:
         adversary: beside the users.
         classes: of the zoo's data set.
+        zoo: in place of the example.
         policies: fields of the operator in place of its ordinary ones.
     """
     plain = {
@@ -70,7 +73,7 @@ def example_run(adversary: Adversary | None = None, classes: int = 4, **policies
         "slo_scale": 5.0,
     }
     operator = Operator(**{**plain, **policies})
-    zoo = operator.selection.extended(example_zoo(classes))
+    zoo = operator.selection.extended(zoo or example_zoo(classes))
     accuracy, latency_s = example_specs()
     sent_s = np.sort(np.random.default_rng(SEED).uniform(0, 2, QUERIES))
     account, item = np.zeros(QUERIES, np.int32), np.full(QUERIES, 40, np.int32)

@@ -11,8 +11,17 @@ import policies
 import sim
 import workloads
 from experiments.conformance import check
-from policies import Fifo, Greedy, RandomFeasible, RoundRobin
-from sim import Defense, Jitter, Routing, Selection
+from policies import (
+    Fifo,
+    Greedy,
+    LatencyPadding,
+    QueryBudget,
+    RandomFeasible,
+    RateLimit,
+    Rounding,
+    RoundRobin,
+)
+from sim import Charge, Defense, Jitter, Routing, Selection
 from sim.contracts import Part
 from workloads import Poisson
 
@@ -33,6 +42,10 @@ NEEDY = {  # parameters without defaults; varied or checked below
     sim.ModelWithdrawal,
 }
 VARIED = [
+    Rounding(8),  # defenses without strength are none
+    QueryBudget(float("inf")),
+    RateLimit(float("inf")),
+    LatencyPadding(0.0, 0.0),
     policies.Greedy(1),
     policies.LaplaceNoise(0.0),
     policies.LaplaceNoise(0.5),
@@ -130,6 +143,91 @@ class Mutating(Defense):
 
 
 @dataclass(frozen=True)
+class Hookless(Defense):
+    kind = "hookless"
+
+
+@dataclass(frozen=True)
+class Misspelt(Rounding):
+    kind = "misspelt"
+
+    def transfrom(self, deployment):
+        return None
+
+
+@dataclass(frozen=True)
+class Curious(Defense):
+    kind = "curious"
+
+    def admit(self, deployment):
+        return lambda acount: None
+
+
+@dataclass(frozen=True)
+class Overflowing(Defense):
+    kind = "overflowing"
+
+    def transform(self, deployment):
+        return lambda answers: answers * 2
+
+
+@dataclass(frozen=True)
+class Spoiling(Defense):
+    kind = "spoiling"
+
+    def transform(self, deployment):
+        def reversed_in_place(answers):
+            answers[:] = answers[:, ::-1].copy()
+            return answers
+
+        return reversed_in_place
+
+
+@dataclass(frozen=True)
+class Flipping(Defense):
+    kind = "flipping"
+    keeps_top_label = True
+
+    def transform(self, deployment):
+        return lambda answers: answers[:, ::-1]
+
+
+@dataclass(frozen=True)
+class Farther(Flipping):
+    kind = "farther"
+    keeps_top_label = False
+    most_l1 = 0.5
+
+
+@dataclass(frozen=True)
+class Averaging(Defense):
+    kind = "averaging"
+
+    def transform(self, deployment):
+        return lambda answers: np.broadcast_to(answers.mean(axis=0), answers.shape)
+
+
+@dataclass(frozen=True)
+class Omniscient(Defense):
+    kind = "omniscient"
+
+    def transform(self, deployment):
+        data = deployment.zoo.answers.data
+        return lambda answers, item: np.eye(data.classes)[data.labels[item]]
+
+
+@dataclass(frozen=True)
+class Generous(Defense):
+    kind = "generous"
+
+    def charges(self):
+        return {"admitt": Charge(cpu_s=1.0)}
+
+    def admit(self, deployment):
+        return lambda: None
+
+
+@dataclass(frozen=True)
 class Leaky(Fifo):
     kind = "leaky"
 
@@ -172,6 +270,16 @@ class Stranger(Part):
         (Lost(), "does not host its variant"),
         (Slow(), "does not have mean 1"),
         (Mutating(), "changes its inputs"),
+        (Hookless(), "has no hook; a defense has at least one of"),
+        (Misspelt(), "Misspelt.transfrom is no hook and never called; did you mean transform"),
+        (Curious(), "reads 'acount' .did you mean account"),
+        (Overflowing(), "do not add up to 1"),
+        (Spoiling(), "changes its inputs"),
+        (Flipping(), "promises to keep the top label"),
+        (Farther(), "promises an L1 distance of 0.5"),
+        (Averaging(), "say plain = False if it keeps state"),
+        (Omniscient(), "reads the true labels"),
+        (Generous(), "charges for .'admitt'."),
         (Leaky(), "lost or served twice"),
         (Endless(), "goes on after the end"),
         (Thawed(), "is not frozen"),

@@ -68,6 +68,7 @@ class TopK(Defense):
     """
 
     kind = "top-k"
+    keeps_top_label = True
     k: int = 3
     cpu_s: float = 2.5e-5
 
@@ -106,6 +107,7 @@ class LabelOnly(Defense):
     """
 
     kind = "label-only"
+    keeps_top_label = True
     cpu_s: float = 4e-6
 
     def __post_init__(self) -> None:

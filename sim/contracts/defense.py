@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,9 +150,13 @@ class Defense(Part):
     nothing from one call to the next is ``plain``: one that keeps something has to say ``plain = False``.
 
     Attributes:
+        keeps_top_label: whether it promises that the top label of an answer stays its top label.
+        most_l1: L1 distance of a changed answer from the model's that it promises to keep within, in [0, 2].
         lag_s: seconds from an outcome to its ``observe``, at least 0.
     """
 
+    keeps_top_label: ClassVar[bool] = False
+    most_l1: ClassVar[float] = 2.0
     lag_s: float = 0.0
 
     def charges(self) -> Mapping[str, Charge]:
