@@ -210,9 +210,18 @@ def test_figures_show_what_was_measured():
     assert np.isnan(lines["benign attainment"].y[7])
     assert lines["queries in the system (mean)"].y[4] == pytest.approx(0.5)
     assert {"thief: fingerprint", "thief: extract"} <= set(lines)
+    rows = {"benign load": "y", "attacker load": "y", "queries in the system (mean)": "y2", "benign attainment": "y3"}
+    assert {name: lines[name].yaxis for name in rows} == rows
 
     front = {trace.name: trace for trace in zoo_front(summary, requests, attacks).data}
     assert len(front["variant on gpu"].x) == 5
+    steps = sorted((v["latency_s"] * 1e3, v["accuracy"]) for v in summary["zoo"] if v["on_front"])
+    last_ms = max(v["latency_s"] for v in summary["zoo"]) * 1.25e3
+    # A staircase: each accuracy holds from its own latency to that of the next.
+    ends = [*steps[1:], (last_ms, None)]
+    corners = [(ms, accuracy) for (begin, accuracy), (end, _) in zip(steps, ends, strict=True) for ms in (begin, end)]
+    line = zip(front["Pareto front"].x, front["Pareto front"].y, strict=True)
+    assert np.array(list(line)) == pytest.approx(np.array(corners))
     assert list(front["spec found by fingerprinting"].x) == [30.0]
     assert not any("answers to the attack" in name for name in front)
     attacks["phase"] = "extract"

@@ -298,6 +298,23 @@ def test_choices_by_spec(policy, choices):
     assert chosen.tolist() == choices
 
 
+# Two are equally fast and two equally accurate.
+TIED = Zoo(
+    "tied",
+    tuple(
+        Variant(f"m{i}", "gpu", accuracy, 0.0, affine_law(ms / 1e3, 0.8))
+        for i, (accuracy, ms) in enumerate([(0.7, 5), (0.6, 2), (0.7, 2), (0.6, 5)])
+    ),
+)
+
+
+@pytest.mark.parametrize("policy", [FastestFeasible(), MostAccurateFeasible(), CheapestFeasible()], ids=repr)
+def test_of_equal_variants_the_better_one_is_chosen(policy):
+    for zoo in (TIED, replace(TIED, variants=TIED.variants[::-1])):
+        chosen = int(policy.chooser(zoo)(np.array(0.5), np.array(0.2), np.array(0.5)))
+        assert (zoo.accuracies[chosen], zoo.latencies_s[chosen]) == (0.7, 0.002)
+
+
 def test_mdinference_draws_by_accuracy_among_the_safe():
     n = 20_000
     uniform = np.random.default_rng(1).random(n)
