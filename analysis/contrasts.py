@@ -44,9 +44,9 @@ class Pair:
         pairs = zip(self.cell.summaries, self.base.summaries, strict=True)
         return all(one.get("warmup_s") == other.get("warmup_s") for one, other in pairs)
 
-    def difference(self, metric: str, adversary: str = "") -> Estimate:
+    def difference(self, metric: str, whose: str = "") -> Estimate:
         """Return the mean difference with its 95 % interval: paired by seed, or Welch's if the arrivals differ."""
-        own, other = self.cell.values(metric, adversary), self.base.values(metric, adversary)
+        own, other = self.cell.values(metric, whose), self.base.values(metric, whose)
         within = (-1.0, 1.0) if METRICS[metric].share else None
         if self.differing:
             return difference(own, other, within)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Entry = Mapping[str, Any]
-RunTable = Literal["queries", "load", "attacks", "clones", "backdoors", "workers"]
+RunTable = Literal["queries", "load", "attacks", "clones", "backdoors", "defenses", "workers"]
+Several = Literal["", "attacks", "defenses"]
 
 
 @dataclass(frozen=True)
@@ -15,29 +16,29 @@ class Part:
     """Name a part of a run that has metrics of its own.
 
     Attributes:
-        path: where ``summary.json`` has its entry; of a part of an attack, below the entry of its adversary.
+        path: where ``summary.json`` has its entry; of a part of an attack or a defense, below its entry there.
         table: which table of a run shows its metrics; None for none.
-        of_attack: whether each adversary has one.
+        of: what of a run has one each, its attacks or its defenses; empty where the run itself has it.
     """
 
     path: tuple[str, ...]
     table: RunTable | None = None
-    of_attack: bool = False
+    of: Several = ""
 
-    def entry(self, summary: Entry, adversary: str = "") -> Entry | None:
+    def entry(self, summary: Entry, whose: str = "") -> Entry | None:
         """Return its entry in the summary of a run; None where the run has none.
 
         Args:
             summary: of the run, as ``summary.json`` holds it.
-            adversary: whose, for a part of an attack; empty for that of the first.
+            whose: name of the adversary or the defense, for a part of one; empty for that of the first.
         """
-        if not self.of_attack:
+        if not self.of:
             return self.below(summary)
-        attacks = [attack for attack in summary["attacks"] if adversary in {"", attack["name"]}]
-        return self.below(attacks[0]) if attacks else None
+        several = [one for one in summary[self.of] if whose in {"", one["name"]}]
+        return self.below(several[0]) if several else None
 
     def below(self, entry: Entry) -> Entry | None:
-        """Return its entry below that of an adversary, or of the whole run; None where there is none."""
+        """Return its entry below that of an adversary, of a defense or of the whole run; None where there is none."""
         found: Entry | None = entry
         for key in self.path:
             found = found[key] if found else None
@@ -48,13 +49,14 @@ SENDERS = Part(("benign",), "queries")
 ATTACKERS = Part(("attacker",))
 WORKLOAD = Part(("workload",), "load")
 CLUSTER = Part(("cluster",), "workers")
-ATTACK = Part((), "attacks", of_attack=True)
-FINGERPRINT = Part(("fingerprint",), "attacks", of_attack=True)
-EXTRACTION = Part(("extraction",), "attacks", of_attack=True)
-CLONE = Part(("extraction", "clone"), "clones", of_attack=True)
-ADVERSARIAL = Part(("extraction",), "clones", of_attack=True)
-OWN_CLONE = Part(("extraction", "own_clone"), of_attack=True)
-BACKDOOR = Part(("backdoor",), "backdoors", of_attack=True)
+ATTACK = Part((), "attacks", of="attacks")
+FINGERPRINT = Part(("fingerprint",), "attacks", of="attacks")
+EXTRACTION = Part(("extraction",), "attacks", of="attacks")
+CLONE = Part(("extraction", "clone"), "clones", of="attacks")
+ADVERSARIAL = Part(("extraction",), "clones", of="attacks")
+OWN_CLONE = Part(("extraction", "own_clone"), of="attacks")
+BACKDOOR = Part(("backdoor",), "backdoors", of="attacks")
+DEFENSE = Part((), "defenses", of="defenses")
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ class Metric:
         unit: as people read it; empty for shares and numbers.
         key: under which the part's entry in ``summary.json`` has it; the name where it is empty.
         measure: computes it from what the part is made of (``Queries`` of senders, the ``RunRecord`` of a cluster,
-            ``AttackQueries`` of an attack); NaN where it is not known. None where something else puts it into the
-            summary, or where it follows from what is there.
+            ``AttackQueries`` of an attack, ``DefenseActs`` of a defense); NaN where it is not known. None where
+            something else puts it into the summary, or where it follows from what is there.
         read: computes it from the part's entry; None where it stands there.
         counts: keys of two counts in the entry whose ratio it is; a table of one run shows these.
         quantile: name of the percentile of the latencies that it is; tables mark what it is worth.
@@ -143,9 +145,9 @@ class Metric:
             return count / total if total else None
         return self.read(entry) if self.read else entry[self.stands_as]
 
-    def value(self, summary: Entry, adversary: str = "") -> float | None:
+    def value(self, summary: Entry, whose: str = "") -> float | None:
         """Return its value in a run; see ``Part.entry``."""
-        return self.of(self.part.entry(summary, adversary))
+        return self.of(self.part.entry(summary, whose))
 
     @property
     def drawn_on(self) -> Axis:

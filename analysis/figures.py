@@ -173,7 +173,7 @@ def tradeoff(cells: Sequence[Cell], axis: str, metrics: Sequence[str] | None = N
     values = [cell.value for cell in cells]
     series = _tradeoff_series(cells, STANDARD if metrics is None else metrics)
     for name, column, colour, symbol in series:
-        points = [cell.estimate(column.metric, column.adversary) for cell in cells]
+        points = [cell.estimate(column.metric, column.whose) for cell in cells]
         figure.add_scatter(
             x=values,
             y=[point.mean for point in points],
@@ -187,7 +187,7 @@ def tradeoff(cells: Sequence[Cell], axis: str, metrics: Sequence[str] | None = N
         )
     goodput = [cell.estimate(COST) for cell in cells]
     for name, column, colour, symbol in series[1:]:
-        points = [cell.estimate(column.metric, column.adversary) for cell in cells]
+        points = [cell.estimate(column.metric, column.whose) for cell in cells]
         figure.add_scatter(
             x=[point.mean for point in goodput],
             y=[point.mean for point in points],
@@ -214,13 +214,13 @@ def tradeoff(cells: Sequence[Cell], axis: str, metrics: Sequence[str] | None = N
 
 def _tradeoff_series(cells: Sequence[Cell], metrics: Sequence[str]) -> list[tuple[str, Column, str, str]]:
     """Return name, column, colour and symbol of each line; several adversaries have lines and signs of their own."""
-    success = [name for name in metrics if METRICS[name].part.of_attack and METRICS[name].share]
+    success = [name for name in metrics if METRICS[name].part.of == "attacks" and METRICS[name].share]
     styles = {COST: COST_STYLE} | dict(zip(success, cycle(SUCCESS_STYLES), strict=False))
-    who = list(dict.fromkeys(name for cell in cells for name in cell.adversaries))
+    who = list(dict.fromkeys(name for cell in cells for name in cell.names("attacks")))
     found = []
     for column in columns(cells, list(styles)):
         colour, symbol = styles[column.metric]
-        variant = ("", "-open", "-dot", "-open-dot")[who.index(column.adversary) % 4] if column.adversary else ""
+        variant = ("", "-open", "-dot", "-open-dot")[who.index(column.whose) % 4] if column.whose else ""
         found.append((column.label, column, colour, symbol + variant))
     return found
 

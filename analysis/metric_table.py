@@ -1,6 +1,7 @@
 """The table of metrics: every number that summaries, tables, studies, figures and reports know, each defined once.
 
-A new metric is one entry, of ``SENT`` or ``SERVED`` in ``serving_metrics`` or of ``ATTACKED`` in ``attack_metrics``.
+A new metric is one entry: of ``SENT`` or ``SERVED`` in ``serving_metrics``, of ``DEFENDED`` in ``defense_metrics``, of
+``ATTACKED`` in ``attack_metrics``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.attack_metrics import ATTACKED
+from analysis.defense_metrics import DEFENDED
 from analysis.definition import Metric, Part
 from analysis.serving_metrics import SENT, SERVED
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*SENT, *SERVED, *ATTACKED)}
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*SENT, *SERVED, *DEFENDED, *ATTACKED)}
 """Every metric by its name, in the order in which summaries and tables have them."""
 
 STANDARD = tuple(metric.name for metric in METRICS.values() if metric.standard)

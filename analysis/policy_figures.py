@@ -26,7 +26,7 @@ def curves(cells: Sequence[Cell], axis: str, metrics: Sequence[str]) -> go.Figur
     Args:
         cells: of the study.
         axis: dotted path of the varied parameter, or ``case``.
-        metrics: names of what to draw, one column of panels each; of attacks for each adversary.
+        metrics: names of what to draw, one column of panels each; of attacks and defenses for each of them.
     """
     panels = columns(cells, metrics)
     rows = list(dict.fromkeys(_others(cell, axis) for cell in cells))
@@ -77,9 +77,9 @@ def _add_case(
     figure: go.Figure, cells: Sequence[Cell], panel: Column, style: tuple[str, str], place: tuple[int, int]
 ) -> None:
     (colour, symbol), (row, column) = style, place
-    means = [cell.estimate(panel.metric, panel.adversary).mean for cell in cells]
+    means = [cell.estimate(panel.metric, panel.whose).mean for cell in cells]
     name, values = cells[0].case or "runs", [cell.value for cell in cells]
-    error = bars(means, [cell.interval(panel.metric, panel.adversary) for cell in cells])
+    error = bars(means, [cell.interval(panel.metric, panel.whose) for cell in cells])
     shared = {"name": name, "legendgroup": name, "showlegend": place == (1, 1)}
     if len(cells) == 1:
         figure.add_bar(x=values, y=means, error_y=error, marker={"color": colour}, row=row, col=column, **shared)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammainc
 
 
 def erlang_b(servers: int, load: float) -> float:
@@ -58,6 +59,28 @@ def pollaczek_khinchine_s(rate: float, service_s: float, scv: float) -> float:
     """
     load = rate * service_s
     return load * service_s * (1 + scv) / (2 * (1 - load))
+
+
+def constant_wait_s(servers: int, rate: float, service_s: float) -> float:
+    """Return the mean wait of M/D/c (Crommelin, 1932), exactly but for a tail below 1e-15 of a service time.
+
+    With a Erlangs offered and N(i) Poisson of mean i a, it is the sum over i = 1, 2, ... of
+    P(N(i) >= i c) - c / a P(N(i) >= i c + 1), in service times.
+
+    Args:
+        servers: c, at least 1.
+        rate: of arrivals; below servers / service_s.
+        service_s: service time.
+
+    >>> constant_wait_s(1, 8.0, 0.1), round(constant_wait_s(2, 16.0, 0.1), 6)
+    (0.2, 0.090328)
+    """
+    load = rate * service_s
+    share = load / servers
+    decay = servers * (share - 1 - math.log(share))  # of the terms: Chernoff's exponent of the Poisson tail
+    i = np.arange(1, math.ceil(40 / decay) + 2)
+    tails = gammainc(i * servers, i * load) - gammainc(i * servers + 1, i * load) / share  # P(N >= k) = gammainc(k, a)
+    return float(tails.sum()) * service_s
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ def _as_wide_as_the_page(figure: go.Figure) -> str:
 
 
 def run_tables(summary: dict[str, Any]) -> list[Table]:
-    """Return the tables of one run: the two groups of senders, the attacks, and the cluster."""
-    several = [_attacks(summary), _clones(summary), _backdoors(summary), _outages(summary)]
+    """Return the tables of one run: the two groups of senders, the defenses, the attacks, and the cluster."""
+    several = [_defenses(summary), _attacks(summary), _clones(summary), _backdoors(summary), _outages(summary)]
     return [
         _groups(summary),
         *load_tables(summary),
@@ -169,6 +169,13 @@ def _groups(summary: dict[str, Any]) -> Table:
     rows = [[name, *(cell(metric, summary[name]) for metric in told)] for name in ("benign", "attacker")]
     window = f"sent after {summary['warmup_s']:g} s of {summary['duration_s']:,.1f} s; shares of all sent"
     return Table(f"Queries {window}", ["senders", *(metric.label for metric in told)], rows)
+
+
+def _defenses(summary: dict[str, Any]) -> Table:
+    """Return a row a defense, with the columns that say something of one of them at least."""
+    told = [m for m in metrics_in("defenses") if any(m.of(one) for one in summary["defenses"])]
+    rows = [[one["name"], one["kind"], *(cell(metric, one) for metric in told)] for one in summary["defenses"]]
+    return Table("Defenses, over the whole run", ["defense", "kind", *(metric.label for metric in told)], rows)
 
 
 def _attacks(summary: dict[str, Any]) -> Table:

@@ -27,6 +27,21 @@ def mean_wait(record: RunRecord) -> float:
     return float((record.started_s - record.arrived_s)[chosen].mean())
 
 
+@dataclass(frozen=True)
+class WaitBesides:
+    """Measure the mean time between arrival and start beyond a time that every query takes there.
+
+    Attributes:
+        fixed_s: that time, seconds.
+    """
+
+    fixed_s: float
+
+    def __call__(self, record: RunRecord) -> float:
+        """Return the mean, seconds."""
+        return mean_wait(record) - self.fixed_s
+
+
 def mean_time(record: RunRecord) -> float:
     """Return the mean time between sending and delivery, seconds."""
     chosen = _settled(record)

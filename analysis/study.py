@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.definition import SENDERS
+from analysis.definition import SENDERS, Several
 from analysis.intervals import Estimate, estimate, share_of_runs
 from analysis.metric_table import METRICS
 
@@ -57,31 +57,30 @@ class Cell:
         """Value of the first varied parameter; the case where nothing else is varied."""
         return next((value for path, value in self.settings.items() if path != CASE), self.case)
 
-    @property
-    def adversaries(self) -> tuple[str, ...]:
-        """Names of the adversaries, in the order of the first run that has each."""
-        return tuple(dict.fromkeys(attack["name"] for summary in self.summaries for attack in summary["attacks"]))
+    def names(self, of: Several) -> tuple[str, ...]:
+        """Return the names of the attacks or the defenses, in the order of the first run that has each."""
+        return tuple(dict.fromkeys(one["name"] for summary in self.summaries for one in summary.get(of, ())))
 
     @property
     def arrivals(self) -> tuple[dict[str, str] | None, ...]:
         """Digest of each column of the open-loop queries, by name, one a seed; None where it was not noted."""
         return tuple(summary["workload"]["arrivals"] if "workload" in summary else None for summary in self.summaries)
 
-    def values(self, metric: str, adversary: str = "") -> list[float | None]:
-        """Return a metric of each replication, by its name; of an attack it is that adversary's, or the first's."""
-        return [METRICS[metric].value(summary, adversary) for summary in self.summaries]
+    def values(self, metric: str, whose: str = "") -> list[float | None]:
+        """Return a metric of each replication, by its name; of attacks and defenses that one's, or the first's."""
+        return [METRICS[metric].value(summary, whose) for summary in self.summaries]
 
-    def shown(self, metric: str, adversary: str = "") -> str:
+    def shown(self, metric: str, whose: str = "") -> str:
         """Return a metric as tables show it: its estimate, or how many of the runs it holds for."""
         if METRICS[metric].counted:
-            count, n = self._holding(metric, adversary)
+            count, n = self._holding(metric, whose)
             low, high = share_of_runs(count, n)
             return f"{count} of {n} [{low:.2f}, {high:.2f}]"
-        return self._marked(METRICS[metric].quantile, str(self.estimate(metric, adversary)))
+        return self._marked(METRICS[metric].quantile, str(self.estimate(metric, whose)))
 
-    def _holding(self, metric: str, adversary: str) -> tuple[int, int]:
+    def _holding(self, metric: str, whose: str) -> tuple[int, int]:
         """Return for how many of the runs a counted metric holds, and of how many."""
-        values = self.values(metric, adversary)
+        values = self.values(metric, whose)
         return round(sum(value or 0 for value in values)), len(values)
 
     def _marked(self, quantile: str, text: str) -> str:
@@ -92,19 +91,19 @@ class Cell:
         bound = "≥ " if any(quantile in group["latency_at_least_s"] for group in groups) else ""
         return f"{bound}{text}{'*' if any(quantile in group['latency_few'] for group in groups) else ''}"
 
-    def estimate(self, metric: str, adversary: str = "") -> Estimate:
+    def estimate(self, metric: str, whose: str = "") -> Estimate:
         """Return the mean of a metric over the replications, with its 95 % interval, within [0, 1] for a share."""
-        return estimate(self.values(metric, adversary), (0.0, 1.0) if METRICS[metric].share else None)
+        return estimate(self.values(metric, whose), (0.0, 1.0) if METRICS[metric].share else None)
 
-    def interval(self, metric: str, adversary: str = "") -> tuple[float, float]:
+    def interval(self, metric: str, whose: str = "") -> tuple[float, float]:
         """Return the 95 % interval of a metric: Wilson's where it is a count of runs, and the mean's otherwise."""
         if METRICS[metric].counted:
-            return share_of_runs(*self._holding(metric, adversary))
-        return self.estimate(metric, adversary).interval
+            return share_of_runs(*self._holding(metric, whose))
+        return self.estimate(metric, whose).interval
 
-    def entry(self, metric: str, adversary: str = "") -> dict[str, float | int]:
+    def entry(self, metric: str, whose: str = "") -> dict[str, float | int]:
         """Return a metric as JSON has it: mean, ends of the 95 % interval, and number of the runs that have it."""
-        found, (low, high) = self.estimate(metric, adversary), self.interval(metric, adversary)
+        found, (low, high) = self.estimate(metric, whose), self.interval(metric, whose)
         return {"mean": found.mean, "low": low, "high": high, "n": found.n}
 
 
@@ -114,35 +113,39 @@ class Column:
 
     Attributes:
         metric: its name in the table of metrics.
-        adversary: whose it is, where there are several; empty for the benign users, the cluster or the only adversary.
+        whose: name of the adversary or defense, where there are several; empty for what there is one of.
         attacked: whether there are adversaries, so that what the users got is told apart from what these got.
     """
 
     metric: str
-    adversary: str = ""
+    whose: str = ""
     attacked: bool = False
 
     @property
     def label(self) -> str:
         """What tables and figures call it."""
         label = METRICS[self.metric].label
-        if self.adversary:
-            return f"{self.adversary}: {label}"
+        if self.whose:
+            return f"{self.whose}: {label}"
         return f"benign {label}" if self.attacked and METRICS[self.metric].part == SENDERS else label
 
     @property
     def key(self) -> str:
         """What JSON calls it."""
-        return f"attacks.{self.adversary}.{self.metric}" if self.adversary else self.metric
+        return f"{METRICS[self.metric].part.of}.{self.whose}.{self.metric}" if self.whose else self.metric
 
 
 def columns(rows: Sequence[Cell], metrics: Sequence[str]) -> list[Column]:
-    """Return the columns for some metrics; those of several adversaries come at the end, each by its name."""
-    names = list(dict.fromkeys(name for cell in rows for name in cell.adversaries))
-    if len(names) < 2:
-        return [Column(metric, attacked=bool(names)) for metric in metrics]
-    shared = [Column(metric, attacked=True) for metric in metrics if not METRICS[metric].part.of_attack]
-    return shared + [Column(metric, name) for name in names for metric in metrics if METRICS[metric].part.of_attack]
+    """Return the columns for some metrics; those of several adversaries or defenses come last, each by its name."""
+    several: tuple[Several, ...] = ("attacks", "defenses")
+    names = {of: list(dict.fromkeys(name for cell in rows for name in cell.names(of))) for of in several}
+    each = [(of, name) for of in several if len(names[of]) > 1 for name in names[of]]
+    apart = {of for of, _ in each}
+    shared = [metric for metric in metrics if METRICS[metric].part.of not in apart]
+    return [
+        *(Column(metric, attacked=bool(names["attacks"])) for metric in shared),
+        *(Column(metric, name) for of, name in each for metric in metrics if METRICS[metric].part.of == of),
+    ]
 
 
 def cells(points: Sequence[Point]) -> list[Cell]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.definition import ATTACK, CLUSTER, SENDERS
+from analysis.defense_metrics import DefenseActs
+from analysis.definition import ATTACK, CLUSTER, DEFENSE, SENDERS
 from analysis.metric_table import measures
 from analysis.metrics import AttackQueries, Queries, measured
 from analysis.notes import counted
@@ -106,16 +107,18 @@ class AttackSummary(Measured):
 
 
 @dataclass(frozen=True)
-class DefenseSummary:
-    """Name a defense.
+class DefenseSummary(Measured):
+    """Hold what one defense did, over the whole run.
 
     Attributes:
         name: as the scenario names it.
         kind: of the defense.
+        metrics: those of a defense, by key; of flags None where it looks for nobody.
     """
 
     name: str
     kind: str
+    metrics: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -201,13 +204,13 @@ class Summary:
         """Return the summary as plain dictionaries and lists, as ``summary.json`` holds it."""
         groups = {"benign": self.benign.to_dict(), "attacker": self.attacker.to_dict()}
         attacks = tuple(attack.to_dict() for attack in self.attacks)
-        return asdict(self) | groups | {"cluster": self.cluster.to_dict(), "attacks": attacks}
+        defenses = tuple(defense.to_dict() for defense in self.defenses)
+        return asdict(self) | groups | {"cluster": self.cluster.to_dict(), "attacks": attacks, "defenses": defenses}
 
 
 def summarize(
     record: RunRecord,
     attacks: Sequence[AttackRecord],
-    defenses: Sequence[DefenseSummary],
     scenario: str,
     seed: int,
     *,
@@ -218,7 +221,6 @@ def summarize(
     Args:
         record: of the run.
         attacks: one an adversary.
-        defenses: in the order in which they are applied.
         scenario: its name.
         seed: of the run.
         offer: how much was to be sent, where that is known.
@@ -241,7 +243,9 @@ def summarize(
         workload=offered(record, offer),
         cluster=_cluster(record),
         attacks=tuple(_attack(record, attack) for attack in attacks),
-        defenses=tuple(defenses),
+        defenses=tuple(
+            DefenseSummary(one.name, one.kind, measures(DEFENSE, DefenseActs(record, one))) for one in record.defenses
+        ),
         outages=_outages(record),
         zoo=_zoo(record),
         notes=counted(notes),

@@ -294,7 +294,7 @@ def ciw_shortest():
 
 def full_path(rounds):
     """Measure the quickstart from its scenario to its summary, but for training networks and clones."""
-    from analysis import DefenseSummary, summarize
+    from analysis import summarize
     from experiments.simulation import _simulate
 
     # The thief still fingerprints, and extracts nothing that a clone would be trained on.
@@ -310,8 +310,7 @@ def full_path(rounds):
             accounts = {account: c.name for c in experiment.campaigns for account in c.accounts}
             record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=accounts)
             attacks = [c.judge(record, scenario.clone) for c in experiment.campaigns]
-            named = [DefenseSummary("spec_noise", "laplace")]
-            summarize(record, attacks, named, scenario.name, scenario.seed, offer=experiment.offer)
+            summarize(record, attacks, scenario.name, scenario.seed, offer=experiment.offer)
             return record
 
         taken, record = cpu_seconds(whole)

@@ -226,6 +226,7 @@ def _operator(scenario: Scenario) -> Operator:
         retries=policy.retries,
         hedge_after_s=policy.hedge_after_s,
         frontends=policy.frontends,
+        frontend_cores=policy.frontend_cores,
     )
 
 

@@ -181,7 +181,7 @@ def contrast_table(study: Study, folder: StudyFolder) -> Table:
         [
             *_settings(study, pair.cell),
             f"other {', '.join(pair.differing)}: unpaired" if pair.differing else "equal: paired",
-            *(str(pair.difference(column.metric, column.adversary)) for column in shown),
+            *(str(pair.difference(column.metric, column.whose)) for column in shown),
         ]
         for pair in pairs
     ]
@@ -241,7 +241,7 @@ def _varied(study: Study) -> list[str]:
 def study_table(study: Study, folder: StudyFolder) -> Table:
     """Return one row a value of the varied parameters: means over the seeds with 95 % intervals."""
     shown = columns(folder.cells, study.metrics)
-    rows = [[*_settings(study, cell), *(cell.shown(c.metric, c.adversary) for c in shown)] for cell in folder.cells]
+    rows = [[*_settings(study, cell), *(cell.shown(c.metric, c.whose) for c in shown)] for cell in folder.cells]
     caption = (
         f"Mean and 95 % interval over {len(study.seeds)} seeds; shares of all benign queries; attack by its own queries"
     )
@@ -255,7 +255,7 @@ def study_entries(study: Study, folder: StudyFolder) -> list[dict[str, Any]]:
     """
     shown = columns(folder.cells, list(dict.fromkeys([*study.metrics, *(metric.name for metric in load_metrics())])))
     return [
-        cell.settings | {column.key: cell.entry(column.metric, column.adversary) for column in shown}
+        cell.settings | {column.key: cell.entry(column.metric, column.whose) for column in shown}
         for cell in folder.cells
     ]
 

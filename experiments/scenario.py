@@ -94,6 +94,7 @@ class Policy:
         hedge_after_s: seconds after which a query without an answer is sent to a second worker, above 0; None for
             never.
         frontends: how many frontends decide, each with a view of its own, at least 1.
+        frontend_cores: cores of each frontend, which do what defenses charge there, at least 1.
     """
 
     selection: Selection = field(default_factory=RandomFeasible)
@@ -108,6 +109,7 @@ class Policy:
     retries: int = 1
     hedge_after_s: float | None = None
     frontends: int = 1
+    frontend_cores: int = 1
 
     def __post_init__(self) -> None:
         if self.retries < 0:
@@ -116,6 +118,8 @@ class Policy:
             raise ValueError(f"hedge_after_s must be above 0 and finite, not {self.hedge_after_s}")
         if self.frontends < 1:
             raise ValueError(f"frontends must be at least 1, not {self.frontends}")
+        if self.frontend_cores < 1:
+            raise ValueError(f"frontend_cores must be at least 1, not {self.frontend_cores}")
 
 
 @dataclass(frozen=True)

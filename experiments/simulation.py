@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from analysis import DefenseSummary, Summary, attacks_frame, digest, requests_frame, steady_from_s, summarize
+from analysis import Summary, attacks_frame, digest, requests_frame, steady_from_s, summarize
 from experiments.assembly import Experiment
 from experiments.scenario import Scenario
 from sim import AttackRecord, RunRecord
@@ -73,8 +73,7 @@ def simulate(experiment: Experiment, progress: Progress | None = None, built_s: 
         record = replace(record, warmup_s=max(record.warmup_s, steady_from_s(record)))
     attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
     timings["judge"] = clock()
-    defenses = [DefenseSummary(name, defense.kind) for name, defense in scenario.defense.items()]
-    summary = summarize(record, attacks, defenses, scenario.name, scenario.seed, offer=experiment.offer)
+    summary = summarize(record, attacks, scenario.name, scenario.seed, offer=experiment.offer)
     timings["summarize"] = clock()
     seconds = {name: timings[name] - timings[before] for before, name in pairwise(timings)}
     return Result(scenario, record, attacks, summary, {"build": built_s, **seconds})
@@ -89,7 +88,8 @@ def digest_of(result: Result) -> str:
     summary = result.summary.to_dict()
     numbers = {part: summary[part] for part in ("benign", "attacker", "cluster", "outages")}
     attacks = [{k: v for k, v in attack.items() if k not in ("name", "kind", "notes")} for attack in summary["attacks"]]
-    text = json.dumps([numbers, attacks], sort_keys=True)
+    defenses = [{k: v for k, v in one.items() if k not in ("name", "kind") and v} for one in summary["defenses"]]
+    text = json.dumps([numbers, attacks, [one for one in defenses if one]], sort_keys=True)
     return digest(*columns.values(), np.frombuffer(text.encode(), dtype=np.uint8))
 
 

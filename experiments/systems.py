@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis import queueing
-from analysis.steady import COOL_DOWN, LongerThan, OfClass, little_gap, loss, mean_batch, mean_time, mean_wait
+from analysis import queueing, steady
 from experiments.decode import decode
 from experiments.scenario import Scenario
 from sim import RunRecord
@@ -47,6 +46,12 @@ QUERIES = {
     ("M/D/1", 0.5, "mean wai"): 40_000,
     ("M/D/1", 0.8, "mean wai"): 120_000,
     ("M/D/1", 0.9, "mean wai"): 150_000,
+    ("M/D/1, cores of a frontend", 0.5, "mean wai"): 20_000,
+    ("M/D/1, cores of a frontend", 0.8, "mean wai"): 40_000,
+    ("M/D/1, cores of a frontend", 0.9, "mean wai"): 60_000,
+    ("M/D/2, cores of a frontend", 0.5, "mean wai"): 50_000,
+    ("M/D/2, cores of a frontend", 0.8, "mean wai"): 120_000,
+    ("M/D/2, cores of a frontend", 0.9, "mean wai"): 120_000,
     ("M/G/1, lognormal, CV 1.5", 0.5, "mean wai"): 200_000,
     ("M/G/1, lognormal, CV 1.5", 0.7, "mean wai"): 350_000,
     ("M/G/1, lognormal, CV 1.5", 0.9, "mean wai"): 700_000,
@@ -128,6 +133,7 @@ def rows(scale: float = 1.0) -> list[Row]:
     makers = (
         _markovian,
         _one_server,
+        _frontend,
         _finite,
         _loss,
         _priorities,
@@ -153,7 +159,7 @@ def scenario(rate: float, queries: float, warmup_s: float, changes: Mapping[str,
         warmup_s: left out before them, seconds, and half of that after them.
         changes: values by dotted path.
     """
-    duration_s = (1 + COOL_DOWN) * warmup_s + queries / rate
+    duration_s = (1 + steady.COOL_DOWN) * warmup_s + queries / rate
     values: dict[str, Any] = {
         "name": "validate",
         "run": {"duration_s": duration_s, "warmup_s": warmup_s},
@@ -199,11 +205,11 @@ def _markovian(scale: float) -> Iterator[Row]:
             rate = load * servers / SERVICE_S
             t_s = SERVICE_S / (servers * (1 - load))
             quantities: dict[str, tuple[float, Measure, float]] = {
-                "mean wait (s)": (queueing.markov_wait_s(servers, rate, SERVICE_S), mean_wait, _limit(load)),
-                "P(wait)": (queueing.erlang_c(servers, rate * SERVICE_S), LongerThan(0.0), _limit(load)),
+                "mean wait (s)": (queueing.markov_wait_s(servers, rate, SERVICE_S), steady.mean_wait, _limit(load)),
+                "P(wait)": (queueing.erlang_c(servers, rate * SERVICE_S), steady.LongerThan(0.0), _limit(load)),
                 f"P(wait > {t_s:.3g} s)": (
                     queueing.markov_wait_tail(servers, rate, SERVICE_S, t_s),
-                    LongerThan(t_s),
+                    steady.LongerThan(t_s),
                     0.04,
                 ),
             }
@@ -223,7 +229,24 @@ def _one_server(scale: float) -> Iterator[Row]:
             queries = scale * QUERIES[name, load, "mean wai"]
             queue = scenario(rate, queries, _relaxed_s(load, 1 + scv), {"cluster.server.jitter": jitter})
             theory = queueing.pollaczek_khinchine_s(rate, SERVICE_S, scv)
-            yield Row(name, "mean wait (s)", load, theory, queue, mean_wait, _limit(load))
+            yield Row(name, "mean wait (s)", load, theory, queue, steady.mean_wait, _limit(load))
+
+
+def _frontend(scale: float) -> Iterator[Row]:
+    """Let a defense take a frontend's cores for as long as the servers take, which then never keep a query waiting."""
+    for cores in (1, 2):
+        name = f"M/D/{cores}, cores of a frontend"
+        changes = {
+            "cluster.server.count": cores,
+            "cluster.server.jitter": "none",
+            "policy.frontend_cores": cores,
+            "defense.counter": {"kind": "query-budget", "most": 1e12, "cpu_s": SERVICE_S},
+        }
+        for load in (0.5, 0.8, 0.9):
+            rate = load * cores / SERVICE_S
+            queue = scenario(rate, scale * QUERIES[name, load, "mean wai"], _relaxed_s(load), changes)
+            theory = queueing.constant_wait_s(cores, rate, SERVICE_S)
+            yield Row(name, "mean wait (s)", load, theory, queue, steady.WaitBesides(SERVICE_S), _limit(load))
 
 
 def _finite(scale: float) -> Iterator[Row]:
@@ -232,7 +255,10 @@ def _finite(scale: float) -> Iterator[Row]:
         rate = load * servers / SERVICE_S
         changes = {"cluster.server.count": servers, "policy.admission": {"kind": "queue-bound", "most": places}}
         theory = queueing.finite_queue(servers, places, rate, SERVICE_S)
-        for quantity, number, measure in (("loss", theory.loss, loss), ("mean wait (s)", theory.wait_s, mean_wait)):
+        for quantity, number, measure in (
+            ("loss", theory.loss, steady.loss),
+            ("mean wait (s)", theory.wait_s, steady.mean_wait),
+        ):
             queue = scenario(rate, scale * QUERIES[name, load, quantity[:8]], 1.0, changes)
             yield Row(name, quantity, load, number, queue, measure)
 
@@ -249,7 +275,7 @@ def _loss(scale: float) -> Iterator[Row]:
             }
             rate, name = load * servers / SERVICE_S, f"M/{law}/8/8"
             queue = scenario(rate, scale * QUERIES[name, load, "loss"], 1.0, changes)
-            yield Row(name, "loss", load, queueing.erlang_b(servers, load * servers), queue, loss)
+            yield Row(name, "loss", load, queueing.erlang_b(servers, load * servers), queue, steady.loss)
 
 
 def _priorities(scale: float) -> Iterator[Row]:
@@ -271,7 +297,7 @@ def _priorities(scale: float) -> Iterator[Row]:
                 queries = scale * QUERIES[name, load, f"class {number}"]
                 queue = scenario(rate, queries, _relaxed_s(load), changes)
                 shown = f"mean {quantity} of class {number} (s)"
-                yield Row(name, shown, load, theory[number], queue, OfClass(number, quantity))
+                yield Row(name, shown, load, theory[number], queue, steady.OfClass(number, quantity))
 
 
 def _shortest_first(scale: float) -> Iterator[Row]:
@@ -288,7 +314,7 @@ def _shortest_first(scale: float) -> Iterator[Row]:
         shares = [rate / len(means)] * len(means)
         waits = queueing.priority_waits_s(shares, means, [mean**2 for mean in means])
         queue = scenario(rate, scale * QUERIES[name, load, "mean wai"], _relaxed_s(load), changes)
-        yield Row(name, "mean wait (s)", load, float(np.mean(waits)), queue, mean_wait, _limit(load))
+        yield Row(name, "mean wait (s)", load, float(np.mean(waits)), queue, steady.mean_wait, _limit(load))
 
 
 def _sharing(scale: float) -> Iterator[Row]:
@@ -299,7 +325,7 @@ def _sharing(scale: float) -> Iterator[Row]:
             rate = load / SERVICE_S
             queue = scenario(rate, scale * QUERIES[name, load, "mean tim"], _relaxed_s(load, 3.0), changes)
             theory = queueing.processor_sharing_s(rate, SERVICE_S)
-            yield Row(name, "mean time in system (s)", load, theory, queue, mean_time)
+            yield Row(name, "mean time in system (s)", load, theory, queue, steady.mean_time)
 
 
 def _power_of_two(scale: float) -> Iterator[Row]:
@@ -309,7 +335,7 @@ def _power_of_two(scale: float) -> Iterator[Row]:
         rate = load * servers / SERVICE_S
         queue = scenario(rate, scale * QUERIES[name, load, "mean tim"], 100 * SERVICE_S / (1 - load) ** 0.5, changes)
         theory = queueing.power_of_d_s(2, load, SERVICE_S)
-        yield Row(name, "mean time in system (s)", load, theory, queue, mean_time)
+        yield Row(name, "mean time in system (s)", load, theory, queue, steady.mean_time)
 
 
 def _gated(scale: float) -> Iterator[Row]:
@@ -319,8 +345,8 @@ def _gated(scale: float) -> Iterator[Row]:
         rate = load * most / seconds[-1]
         theory = queueing.batch_service(rate, seconds)
         quantities = (
-            ("mean time in system (s)", theory.time_s, mean_time),
-            ("mean batch size", theory.batch_size, mean_batch),
+            ("mean time in system (s)", theory.time_s, steady.mean_time),
+            ("mean batch size", theory.batch_size, steady.mean_batch),
         )
         for quantity, number, measure in quantities:
             queue = scenario(
@@ -337,9 +363,9 @@ def _linear(scale: float) -> Iterator[Row]:
         rate = load / per_query_s
         queue = scenario(rate, scale * QUERIES[name, load, "mean tim"], _relaxed_s(load, 5.0), _batches("linear", most))
         exact = queueing.batch_service(rate, seconds).time_s
-        yield Row(name, "mean time in system (s)", load, exact, queue, mean_time)
+        yield Row(name, "mean time in system (s)", load, exact, queue, steady.mean_time)
         bound = queueing.inoue_bound_s(rate, per_query_s, fixed_s)
-        yield Row(name, "mean time in system (s), Inoue's bound", load, bound, queue, mean_time, kind="bound")
+        yield Row(name, "mean time in system (s), Inoue's bound", load, bound, queue, steady.mean_time, kind="bound")
 
 
 def _batches(model: str, most: int) -> dict[str, Any]:
@@ -355,4 +381,4 @@ def _little(scale: float) -> Iterator[Row]:
         changes = {"cluster.server.count": 4, "workload.users.accounts": 5, "policy.routing": "jsq"}
         queue = scenario(load * 4 / SERVICE_S, scale * 20_000, 1.0, changes)
         quantity = "largest gap of L and lambda W, by account and queue"
-        yield Row("Little's law", quantity, load, 0.0, queue, little_gap, kind="identity")
+        yield Row("Little's law", quantity, load, 0.0, queue, steady.little_gap, kind="identity")

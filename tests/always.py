@@ -126,6 +126,9 @@ SOMETIMES = {
     "batches shared a device",
     "messages took time",
     "a query outlived a crash",
+    "a defense refused a query",
+    "a defense flagged an account",
+    "cores of a frontend were taken",
     "crash",
     "slow-down",
     "link-loss",
@@ -162,8 +165,9 @@ def sometimes(record, policy, groups):
             for batches, number, group in zip(record.batches, number, of_worker, strict=True)
         ),
         "a batch was interrupted, and a worker was stopped": interrupted and stopped,
-        # Admission decides on arrival; what is shed later had been let in.
-        "a query gave up its place": ((record.outcome == SHED) & (record.delivered_s > record.arrived_s)).any(),
+        # Admission decides on arrival; what is shed later had been let in, unless a defense takes time.
+        "a query gave up its place": not any(one.cpu_s or one.client_s or _pads(one) for one in record.defenses)
+        and ((record.outcome == SHED) & (record.delivered_s > record.arrived_s)).any(),
         "weights came and went": any(
             group.swapping is not None and _served_bytes(record, worker) > group.memory_bytes
             for worker, group in enumerate(of_worker)
@@ -175,8 +179,15 @@ def sometimes(record, policy, groups):
             for out in record.outages
             if out.kind == "crash"
         ),
+        "a defense refused a query": any(one.refused for one in record.defenses),
+        "a defense flagged an account": any(one.flags for one in record.defenses),
+        "cores of a frontend were taken": any(one.cpu_s for one in record.defenses),
     }
     return {what for what, seen in found.items() if seen} | {outage.kind for outage in record.outages}
+
+
+def _pads(defense):
+    return defense.kind in {"latency-padding", "guard"}
 
 
 def _overlaps(record, of_worker):

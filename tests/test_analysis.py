@@ -84,7 +84,7 @@ def test_benign_metrics_by_hand():
     assert queries.in_time.tolist() == [False, True, False, False, True]
     assert queries.within_spec.tolist() == [True, False, False, False, True]
     assert queries.effective_accuracy() == pytest.approx((0.7 + 0.7) / 5)
-    group = summarize(record, [attack()], [], "hand", 3).benign
+    group = summarize(record, [attack()], "hand", 3).benign
     assert group.spec_goodput == pytest.approx(2 / 5)
     assert group.spec_goodput_of_answered == pytest.approx(2 / 3)
     assert group.deadline_goodput == group.slo_attainment == pytest.approx(2 / 5)
@@ -99,7 +99,7 @@ def test_benign_metrics_by_hand():
 
 
 def test_cluster_and_attack_metrics_by_hand():
-    summary = summarize(by_hand(), [attack()], [], "hand", 3)
+    summary = summarize(by_hand(), [attack()], "hand", 3)
     assert summary.cluster.utilization == {"gpu-0": 0.4, "gpu-1": 0.1}
     assert summary.cluster.mean_batch_size == 1.0
     assert summary.cluster.throughput_per_s == 0.5
@@ -113,7 +113,7 @@ def test_cluster_and_attack_metrics_by_hand():
 
 def test_a_group_that_sent_nothing_has_no_shares():
     record = replace(by_hand(), warmup_s=9.5)
-    summary = summarize(record, [], [], "hand", 3)
+    summary = summarize(record, [], "hand", 3)
     assert summary.benign.sent == 0
     assert summary.benign.goodput is None
     assert summary.benign.latency_s["p99"] is None
@@ -124,7 +124,7 @@ def test_a_group_that_sent_nothing_has_no_shares():
 
 def test_an_empty_run_can_be_summarized():
     built = Cluster(front_zoo(), {"gpu": WorkerGroup("gpu")}, operator(), queries([]))
-    summary = summarize(built.record(), [], [], "empty", 0)
+    summary = summarize(built.record(), [], "empty", 0)
     assert summary.duration_s == 0
     assert summary.cluster.mean_batch_size is None
     assert summary.cluster.utilization == {"gpu-0": 0.0}
@@ -178,7 +178,7 @@ def test_intervals_cover_as_often_as_they_say():
 
 
 def hand_summary():
-    return summarize(by_hand(), [attack()], [], "hand", 3).to_dict()
+    return summarize(by_hand(), [attack()], "hand", 3).to_dict()
 
 
 def test_points_are_gathered_by_their_settings():
@@ -349,7 +349,7 @@ def test_every_adversary_has_its_columns():
         "thief: clone fidelity",
         "spy: clone fidelity",
     ]
-    values = [[cell.values(c.metric, c.adversary) for c in found[1:]] for cell in rows]
+    values = [[cell.values(c.metric, c.whose) for c in found[1:]] for cell in rows]
     assert values == [[[0.5, 0.7], [0.25, None]], [[None, None], [0.25, None]]]
 
 
@@ -375,8 +375,7 @@ def test_the_tables_of_a_run_show_clones_and_backdoors():
     found = Extraction("m", 30, 1.0, 0.8, 0.9, 0.95, {"m": 30}, clone, replace(clone, labels=31), (clone,), 0.25, 0.125)
     attacking = replace(attack(), extraction=found, backdoor=Backdoor(10, 4, 0.4, 0.5))
     tables = {
-        table.caption.split(":")[0]: table
-        for table in run_tables(summarize(by_hand(), [attacking], [], "x", 1).to_dict())
+        table.caption.split(":")[0]: table for table in run_tables(summarize(by_hand(), [attacking], "x", 1).to_dict())
     }
     header, rows = tables["Clones"].header, tables["Clones"].rows
     assert [row[:3] for row in rows] == [

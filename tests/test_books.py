@@ -152,7 +152,7 @@ def test_the_record_holds_what_served_each_answer(run, seed):
         worked += [(m.number, record.horizon_s - start_s) for m, _, start_s in seen.begun.values()]
         busy_s = np.bincount([w for w, _ in worked], [s for _, s in worked], len(record.workers))
         assert record.busy_s == pytest.approx(busy_s, abs=1e-9)
-    size = summarize(record, [], [], "s", 1).cluster.mean_batch_size
+    size = summarize(record, [], "s", 1).cluster.mean_batch_size
     assert size == (pytest.approx(np.mean([len(rows) for *_, rows, _ in seen.done])) if seen.done else None)
 
 
@@ -179,7 +179,7 @@ def test_a_late_copy_is_work_but_no_answer():
     record = finished(slow_first(0.0, hedge_after_s=2.0))
     assert (record.started_s[0], record.finished_s[0], record.worker[0]) == (2.0, 3.0, 1)
     assert (record.copies, record.batches.tolist()) == (1, [1, 1])
-    summary = summarize(record, [], [], "s", 1).cluster
+    summary = summarize(record, [], "s", 1).cluster
     assert (summary.mean_batch_size, summary.copies) == (1.0, 1)
     # The slow copy goes on until 10 s, which counts as work: a run to its end lasts so long.
     assert record.busy_s.tolist() == pytest.approx([10.0, 1.0])

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from conftest import cluster, one_variant, operator, queries
 
+from analysis import summarize
 from analysis.metrics import measured
+from analysis.report import run_tables
+from analysis.study import Cell, columns
+from experiments import load, run
 from experiments.example_run import example_run, example_zoo
 from policies import (
     Greedy,
@@ -28,6 +32,7 @@ from sim import (
     Cluster,
     Crash,
     Defense,
+    DefenseRecord,
     FrontendRestart,
     Link,
     Mark,
@@ -730,3 +735,118 @@ def test_what_changes_answers_for_nothing_takes_the_fast_path():
 def test_wrong_numbers_are_refused_by_their_names(make, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         make()
+
+
+# --- what the summary says --------------------------------------------------------------------------------------------
+
+
+def acts(flags, refused, *, detects=True):
+    """Return what the summary says of a defense in a run of accounts 0 and 1, benign, and 7 and 8, a thief's.
+
+    Account 7 sends at 0, 1, 2 and 3 and is answered half a second later; the others send one query each, at 5.
+    """
+    arrivals = queries([0.0, 1.0, 2.0, 3.0, 5.0, 5.0, 5.0], account=[7, 7, 7, 7, 8, 0, 1])
+    built = cluster(one_variant(0.5), arrivals, 4)
+    built.settle()
+    own = DefenseRecord("d", "by-hand", flags, refused, 1.5, 2.5, 3.5, detects)
+    record = replace(built.record(attackers={7: "thief", 8: "thief"}), defenses=(own,))
+    return summarize(record, [], "s", 1).to_dict()["defenses"][0]
+
+
+def test_flags_are_judged_by_account():
+    found = acts({7: 2.2, 1: 9.0}, {7: 3, 0: 2})
+    assert found == {
+        "name": "d",
+        "kind": "by-hand",
+        "flags": 2,
+        "false_positive_rate": 0.5,
+        "true_positive_rate": 0.5,
+        "queries_to_flag": 3.0,  # those at 0, 1 and 2
+        "under_way": 1,  # that of 2, answered at 2.5; account 1 had its answer long before
+        "refused_benign": 2,
+        "refused_attacker": 3,
+        "cpu_s": 1.5,
+        "gpu_s": 2.5,
+        "client_s": 3.5,
+    }
+
+
+def test_a_flag_between_two_queries_finds_none_under_way():
+    assert acts({7: 1.7}, {})["under_way"] == 0
+    assert acts({7: 1.5}, {})["under_way"] == 0  # the moment of the answer
+    assert acts({7: 1.0}, {})["under_way"] == 0  # the moment of sending
+    assert acts({7: 1.0}, {})["queries_to_flag"] == 2.0
+    both = acts({7: 0.2, 8: 5.1}, {})
+    assert (both["queries_to_flag"], both["under_way"], both["true_positive_rate"]) == (1.0, 2, 1.0)
+
+
+def test_what_looks_for_nobody_says_nothing_of_flags():
+    found = acts({}, {}, detects=False)
+    assert {key for key, value in found.items() if value is None} == {
+        "flags",
+        "false_positive_rate",
+        "true_positive_rate",
+        "queries_to_flag",
+        "under_way",
+    }
+    looked = acts({}, {})
+    assert (looked["flags"], looked["true_positive_rate"], looked["queries_to_flag"]) == (0, 0.0, None)
+
+
+def test_answers_that_were_under_way_at_a_flag_are_counted_in_a_run():
+    """Kept back for a second: of the flag, 2 s after the fourth answer, two queries still wait for theirs."""
+    arrivals = of_items([0.0, 0.0, 0.0, 0.0, 1.5, 1.6, 3.0], [40] * 7)
+    record = finished(ZOO, arrivals, replace(NEAR, lag_s=2.0), LatencyPadding(1.0, 0.0), workers=4)
+    assert 2.0 < record.defenses[0].flags[0] < 2.5
+    (found, _) = summarize(record, [], "s", 1).defenses
+    assert (found.flags, found.under_way, found.refused_benign) == (1, 2, 1)
+
+
+def test_the_table_of_a_run_shows_its_defenses():
+    limit, compare = QueryBudget(1, cpu_s=0.01), replace(NEAR, count=1)
+    record = finished(ZOO, of_items(np.arange(4.0), [40] * 4, account=[0, 0, 1, 1]), limit, compare)
+    (table,) = [table for table in run_tables(summarize(record, [], "s", 1).to_dict()) if "Defenses" in table.caption]
+    columns_ = ["flags", "false positives", "benign queries refused", "frontend CPU (s)"]
+    assert table.header == ["defense", "kind", *columns_]
+    assert table.rows == [
+        ["a", "query-budget", "–", "–", "2", "0.040"],
+        ["b", "near-duplicates", "2", "1.000", "0", "0.000"],
+    ]
+    without = run_tables(summarize(example_run()[0], [], "s", 1).to_dict())
+    assert not any("Defenses" in table.caption for table in without)
+
+
+def test_a_metric_of_several_defenses_has_a_column_for_each():
+    limits = {"loose": QueryBudget(3, cpu_s=0), "tight": QueryBudget(2, cpu_s=0)}
+    built = cluster(one_variant(0.1), queries(np.arange(5.0)), defenses=limits)
+    built.settle()
+    summary = summarize(built.record(), [], "s", 1).to_dict()
+    cell = Cell({}, (summary,))
+    several = columns([cell], ["goodput", "refused_benign"])
+    assert [column.key for column in several[1:]] == [f"defenses.{name}.refused_benign" for name in limits]
+    assert [column.label for column in several[1:]] == [f"{name}: benign queries refused" for name in limits]
+    assert [cell.values(column.metric, column.whose) for column in several[1:]] == [[2], [1]]
+    assert Cell({}, (summary | {"defenses": []},)).values("refused_benign") == [None]
+
+
+# --- the study of limits ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accounts", [1, 4])
+def test_a_limit_counts_a_thiefs_infeasible_probes_and_bounds_what_he_finds(accounts):
+    """PSML's search takes 175 queries, half of which no variant meets; behind a limit it sees the first ones only."""
+    few = {"run.duration_s": 4.0, "workload.users.accounts": 400, "adversary.thief.sybils.accounts": accounts}
+    found = {}
+    for most in (5, 20, 60, 130, math.inf):
+        result = run(load("query-limits", {**few, "defense.limit.most": float(most)}))
+        record, (thief,) = result.record, result.summary.attacks
+        mine = record.outcome[record.attacking]
+        passed = int((mine != OUTCOMES.index("throttled")).sum())
+        infeasible = int((mine == OUTCOMES.index("infeasible")).sum())
+        assert passed == min(most * accounts, 175)
+        assert infeasible > 0.1 * passed
+        assert thief.queries_rejected == thief.queries_sent - passed
+        found[most] = thief.fingerprint.models_found
+    assert list(found.values()) == sorted(found.values())
+    assert found[math.inf] == 12
+    assert found[5] < 12

@@ -18,6 +18,7 @@ from analysis.metric_table import METRICS
 from experiments import load, looking, run
 from experiments.cli import app
 from sim import Crash, Defense, FrontendRestart, LinkLoss, SlowDown
+from sim.contracts import READS
 from zoo import builtin_tables
 from zoo.builtin import NAMES
 from zoo.datasets import FILES
@@ -43,6 +44,7 @@ def test_there_are_blocks_to_run():
         "README.md",
         "CONTRIBUTING.md",
         "attacks.md",
+        "defenses.md",
         "metrics.md",
         "policies.md",
         "workloads.md",
@@ -68,6 +70,15 @@ def test_the_guide_lists_every_policy():
     listed = [part.kind for part in parts if not issubclass(part, Defense)]
     assert [kind for kind in listed if f"`{kind}`" not in text] == []
     assert [part.kind for part in (Crash, SlowDown, LinkLoss, FrontendRestart) if part.kind not in text] == []
+
+
+def test_the_guide_lists_every_defense():
+    text = PAGES["defenses.md"].read_text()
+    parts = [getattr(policies, name) for name in policies.__all__]
+    kinds = [part.kind for part in parts if issubclass(part, Defense)]
+    assert len(kinds) > 8
+    assert [kind for kind in kinds if f"| `{kind}` |" not in text] == []
+    assert [hook for hook in (*READS, "fit") if f"| `{hook}` |" not in text] == []
 
 
 def test_the_guide_lists_every_part_of_an_attack():

@@ -47,11 +47,14 @@ from policies import (
 )
 from sim import (
     OUTCOMES,
+    Charge,
     Crash,
+    Defense,
     ExponentialJitter,
     FrontendRestart,
     Link,
     LinkLoss,
+    Mark,
     ModelWithdrawal,
     Network,
     NoJitter,
@@ -325,6 +328,62 @@ def test_what_is_not_there_cannot_fail(settings_, message):
 
 # --- over random schedules --------------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True)
+class Guard(Defense):
+    """Take time at every hook, by charge and by state; refuse and flag by the count of an account's queries."""
+
+    kind = "guard"
+    cpu_s: float = 0.0
+    gpu_s: float = 0.0
+    client_s: float = 0.0
+    held_s: float = 0.0
+    lag_s: float = 0.0
+    refuses: int = 4
+    flags: int = 6
+
+    def charges(self):
+        hooks = ("admit", "release", "observe")
+        return {hook: Charge(cpu_s=self.cpu_s / 2, gpu_s=self.gpu_s / 2) for hook in hooks}
+
+    def state(self):
+        return [0, 0]
+
+    def admit(self, deployment):
+        def asked(account):
+            count = deployment.of(account)
+            count[0] += 1
+            deployment.spend(cpu_s=self.cpu_s * (count[0] % 2), gpu_s=self.gpu_s, client_s=self.client_s)
+            return "rejected" if deployment.flagged(account) or count[0] % self.refuses == 0 else Mark(count[0])
+
+        return asked
+
+    def release(self, deployment):
+        def kept(outcome, elapsed_s, mark):
+            assert elapsed_s >= 0
+            assert (mark is None) <= (outcome in {"rejected", "failed"})
+            deployment.spend(client_s=self.client_s)
+            return self.held_s
+
+        return kept
+
+    def observe(self, deployment):
+        def heard(account, outcome):
+            deployment.of(account)[1] += 1
+            if deployment.of(account)[1] >= self.flags:
+                deployment.flag(account)
+
+        return heard
+
+
+GUARDS = [
+    *[Guard(refuses=2, flags=3)] * 2,
+    Guard(cpu_s=0.002),
+    Guard(cpu_s=0.004, gpu_s=0.001),
+    Guard(client_s=0.003, held_s=0.005, lag_s=0.01),
+    Guard(cpu_s=0.002, gpu_s=0.001, client_s=0.003, held_s=0.005, lag_s=0.003),
+]
+
 seconds = st.floats(0.001, 0.2)
 fault_times = st.one_of(
     st.fixed_dictionaries({"at_s": st.lists(st.floats(0, 0.5), min_size=1, max_size=2), "for_s": seconds}),
@@ -388,6 +447,8 @@ schedules = st.fixed_dictionaries(
             ]
         ),
         "jitter": st.sampled_from([NoJitter(), ExponentialJitter()]),
+        "guard": st.sampled_from([*[None] * len(GUARDS), *GUARDS]),
+        "frontend_cores": st.integers(1, 2),
         "crash": st.none() | fault_times,
         "slow": st.none() | fault_times,
         "link": st.none() | fault_times,
@@ -405,6 +466,11 @@ def fault_of(kind, times, **parameters):
             starts = starts[:1]
         times = {**times, "at_s": tuple(starts)}
     return kind(**times, **parameters)
+
+
+def guarded(run):
+    """Return the defense of a schedule that has one."""
+    return {"defenses": {"guard": run["guard"]}, "frontend_cores": run["frontend_cores"]} if run.get("guard") else {}
 
 
 def build(run, seed):
@@ -429,6 +495,7 @@ def build(run, seed):
         faults["withdrawal"] = fault_of(ModelWithdrawal, run["withdrawal"], models=("m1",))
     names = ("streams", "stream_gain", "retries", "hedge_after_s", "scaling", "selection", "discipline", "batching")
     chosen = {name: run[name] for name in (*names, "dropping", "routing", "admission", "jitter", "frontends")}
+    chosen |= guarded(run)
     if isinstance(run["discipline"], Vtc | DeficitRoundRobin) and chosen["admission"] == QueueBound(2, displace=True):
         chosen["admission"] = QueueBound(2)
     if run["memory"] and not isinstance(run["selection"], SlackFit):
@@ -449,7 +516,7 @@ def test_no_query_is_lost_whatever_fails(run, seed):
 
 
 def test_everything_happens_sometimes():
-    """Over one fixed fuzz: every outcome, state and step of the life cycle, but ``rejected``, and all of the fleet."""
+    """Over one fixed fuzz: every outcome, state and step of the life cycle, and all of the fleet and of a defense."""
     reached: set[str] = set()
     steps: set[tuple[str, str]] = set()
 
@@ -459,10 +526,11 @@ def test_everything_happens_sometimes():
         check_run(run, seed, reached, steps)
 
     fuzz()
-    assert {*STATES, *SOMETIMES} - {"pending", "rejected", "screening", *reached} == set()
-    table = {(before, to) for before, tos in TRANSITIONS.items() for to in tos - {"unfinished", "rejected"}}
-    table = {step for step in table if "screening" not in step}  # no defense stands here
-    assert table - steps == {("returning", "answered")}  # a matter of time alone
+    assert {*STATES, *SOMETIMES, *TAKEN} - {"pending", *reached} == set()
+    assert {(before, to) for before, tos in TRANSITIONS.items() for to in tos - {"unfinished"}} - steps == set()
+
+
+TAKEN = ("cpu_s", "gpu_s", "client_s")
 
 
 def check_run(run, seed, reached, steps):
@@ -499,6 +567,7 @@ def check_run(run, seed, reached, steps):
         assert one.tobytes() == two.tobytes(), column
     check_drain(run, other)
     reached.update(outcomes(record), census_states(built), sometimes(record, built.site.operator, built.site.groups))
+    reached.update(name for name in TAKEN for one in record.defenses if getattr(one, name))
 
 
 def check_drain(run, built):
@@ -506,7 +575,9 @@ def check_drain(run, built):
     if not any("mtbf_s" in (run[fault] or ()) for fault in ("crash", "slow", "link", "restart", "withdrawal")):
         built.env.run(until=run["until"] + 20.0)
         census = built.log.census(built.env.arrived)
-        assert not {state for state in ("travelling", "queued", "running", "returning") if census[state]}
+        moving = ("travelling", "screening", "queued", "running", "returning")
+        assert not {state for state in moving if census[state]}
+        assert not built.fleet.checkpoint.held
 
 
 def census_states(built):

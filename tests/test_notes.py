@@ -29,7 +29,7 @@ def test_notes_go_from_the_arrivals_through_the_run_into_its_summary():
     arrivals = Users(accounts=2).queries(requests.before(0.5), front_zoo(), seed=1)
     record = simulate(front_zoo(), arrivals)
     attack = AttackRecord("thief", "probe", (7,), (), (), notes=("pool used up", "pool used up"))
-    summary = summarize(record, [attack], [], "s", 1)
+    summary = summarize(record, [attack], "s", 1)
     few = "benign: p50, p90, p95, p99, p999 of latency of fewer answers than needed (2, 10, 20, 100, 1,000), marked *"
     assert summary.notes == (f"{CLAMPED} (2 times)", "skipped", few, "thief: pool used up (2 times)")
     assert summary.attacks[0].notes == ("pool used up (2 times)",)
@@ -37,13 +37,13 @@ def test_notes_go_from_the_arrivals_through_the_run_into_its_summary():
 
 
 def test_a_run_without_notes_has_no_table_of_them():
-    summary = summarize(simulate(front_zoo(), queries(np.arange(1000.0))), [], [], "s", 1).to_dict()
+    summary = summarize(simulate(front_zoo(), queries(np.arange(1000.0))), [], "s", 1).to_dict()
     assert summary["notes"] == ()
     assert notes_tables([summary]) == []
 
 
 def test_reports_and_studies_show_notes_as_text():
-    none = summarize(simulate(front_zoo(), queries(np.arange(1000.0))), [], [], "s", 1).to_dict()
+    none = summarize(simulate(front_zoo(), queries(np.arange(1000.0))), [], "s", 1).to_dict()
     noted = {**none, "notes": [CLAMPED]}
     (of_run,) = notes_tables([noted])
     assert of_run in run_tables(noted)

@@ -36,7 +36,7 @@ def of_benign(summary):
 
 
 def test_a_percentile_that_the_end_cuts_off_is_a_lower_bound():
-    cut, whole = (summarize(overloaded(until), [], [], "s", 1) for until in (20.0, None))
+    cut, whole = (summarize(overloaded(until), [], "s", 1) for until in (20.0, None))
     assert cut.benign.latency_s["p99"] == pytest.approx(9.9, abs=0.05)
     assert whole.benign.latency_s["p99"] == pytest.approx(19.8, abs=0.05)
     assert set(cut.benign.latency_at_least_s) == set(QUANTILES)
@@ -51,7 +51,7 @@ def test_a_percentile_that_the_end_cuts_off_is_a_lower_bound():
 
 
 def test_a_stable_run_has_no_mark():
-    summary = summarize(overloaded(19.999, load=0.5), [], [], "s", 1)
+    summary = summarize(overloaded(19.999, load=0.5), [], "s", 1)
     assert summary.benign.outcomes["unfinished"] <= 1
     assert summary.benign.latency_at_least_s == {}
     assert summary.notes == ()
@@ -85,14 +85,14 @@ def test_a_percentile_needs_its_answers(name, needed):
     assert answers_needed(QUANTILES[name]) == needed
     for n, few in ((needed - 1, True), (needed, False)):
         record = simulate(one_variant(0.001), queries(np.arange(n) * 1.0), batching=OneAtATime())
-        summary = summarize(record, [], [], "s", 1)
+        summary = summarize(record, [], "s", 1)
         assert (name in summary.benign.latency_few) == few
         assert any(f"{name} of latency" in note or f"{name}," in note for note in summary.notes) == few
     assert summary.benign.latency_at_least_s == {}
 
 
 def test_few_answers_are_marked_in_the_table():
-    summary = summarize(simulate(one_variant(0.001), queries([0.0, 1.0, 2.0])), [], [], "s", 1)
+    summary = summarize(simulate(one_variant(0.001), queries([0.0, 1.0, 2.0])), [], "s", 1)
     assert summary.notes == (
         "benign: p90, p95, p99, p999 of latency of fewer answers than needed (10, 20, 100, 1,000), marked *",
     )
@@ -109,11 +109,11 @@ def test_fairness_can_be_judged_by_demand():
     record = simulate(one_variant(), queries(np.zeros(360), account=account))
     answered = np.isin(np.arange(360), [*range(100), *range(300, 320)])
     record = replace(record, outcome=np.where(answered, ANSWERED, OUTCOMES.index("expired")).astype(np.uint8))
-    benign = summarize(record, [], [], "s", 1).benign
+    benign = summarize(record, [], "s", 1).benign
     assert benign.jain_index == pytest.approx(120**2 / (2 * (100**2 + 20**2)))
     assert benign.jain_index_by_demand == pytest.approx(1.0)
     one_sided = replace(record, outcome=np.where(account == 0, ANSWERED, OUTCOMES.index("expired")).astype(np.uint8))
-    assert summarize(one_sided, [], [], "s", 1).benign.jain_index_by_demand == pytest.approx(0.5)
+    assert summarize(one_sided, [], "s", 1).benign.jain_index_by_demand == pytest.approx(0.5)
 
 
 # --- what is windowed -------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_an_outage_in_the_warm_up_is_seen():
     built = cluster(one_variant(0.01), queries(np.arange(0.0, 20.0, 0.02), latency_s=0.1), faults=crash)
     built.env.run(until=20.0)
     early, late = (
-        summarize(replace(built.record(), warmup_s=warmup_s), [], [], "s", 1).outages[0].recovery_s
+        summarize(replace(built.record(), warmup_s=warmup_s), [], "s", 1).outages[0].recovery_s
         for warmup_s in (0.0, 10.0)
     )
     # A second of arrivals waits, which the other half of the server works off in another.
@@ -144,7 +144,7 @@ def test_what_is_still_under_way_is_no_missed_deadline():
     assert bins.sent.sum() == 40
     assert bins.decided.sum() < 40
     assert np.nanmin(bins.attainment) == 1.0
-    assert summarize(record, [], [], "s", 1).outages[0].recovery_s == 0.0
+    assert summarize(record, [], "s", 1).outages[0].recovery_s == 0.0
 
 
 def test_a_bin_that_the_end_cuts_counts_its_own_length():

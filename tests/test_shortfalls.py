@@ -273,4 +273,4 @@ def test_what_an_attack_says_does_not_depend_on_how_often_it_is_judged():
     record, campaign = example_run(asked(100))
     assert campaign.judge(record, BOTH[1]).notes == campaign.judge(record, BOTH[1]).notes
     attack = campaign.judge(record, BOTH[1])
-    assert summarize(record, [attack], [], "s", 1).attacks[0].notes == attack.notes
+    assert summarize(record, [attack], "s", 1).attacks[0].notes == attack.notes

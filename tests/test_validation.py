@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis import queueing
 from experiments.systems import rows
@@ -113,8 +114,6 @@ def test_small_deviations_of_one_sign_are_no_bias_but_many_large_ones_are():
 
 
 def test_the_deviations_of_a_right_simulator_are_standard_normal():
-    from scipy import stats
-
     row = next(row for row in SMALL if row.kind == "equal")
     rng = stream(1, "invented")
     verdicts_ = [Verdict(row, tuple(rng.normal(row.theory, 0.1 * row.theory, 8))) for _ in range(800)]
@@ -152,7 +151,26 @@ def test_published_values():
     assert (gated.time_s, gated.batch_size) == pytest.approx((0.06900, 4.056), abs=5e-4)
 
 
+@pytest.mark.parametrize(("servers", "share"), [(1, 0.5), (1, 0.9), (2, 0.2), (2, 0.8), (3, 0.9), (5, 0.5), (10, 0.95)])
+def test_the_wait_for_constant_service_is_that_of_its_chain(servers, share):
+    """From the other end: every service time c at most leave, and Poisson many come (Crommelin's own balance)."""
+    states, load = 600, servers * share
+    step = np.zeros((states, states))
+    arrivals = stats.poisson.pmf(np.arange(states), load)
+    for n in range(states):
+        left = max(n - servers, 0)
+        step[n, left:] = arrivals[: states - left]
+        step[n, -1] += 1 - step[n].sum()
+    system = np.vstack([step.T - np.eye(states), np.ones(states)])
+    held = np.linalg.lstsq(system, np.append(np.zeros(states), 1.0), rcond=None)[0] @ np.arange(states)
+    by_little = (held / load - 1) * 0.1
+    assert queueing.constant_wait_s(servers, load / 0.1, 0.1) == pytest.approx(by_little, rel=1e-6)
+
+
 def test_formulas_agree_where_they_meet():
+    for load in (0.1, 0.5, 0.9, 0.99):
+        constant = queueing.pollaczek_khinchine_s(load / 0.1, 0.1, 0.0)
+        assert queueing.constant_wait_s(1, load / 0.1, 0.1) == pytest.approx(constant, rel=1e-9)
     assert queueing.markov_wait_s(1, 80, 0.01) == pytest.approx(queueing.pollaczek_khinchine_s(80, 0.01, 1.0))
     far = queueing.finite_queue(3, 400, 200, 0.01)
     assert far.wait_s == pytest.approx(queueing.markov_wait_s(3, 200, 0.01))
