@@ -175,8 +175,11 @@ def columns(folder):
         **{name: parts(contract, f"policy.{name}", kind) for name, (contract, kind) in policies().items()},
         "retries": {DEFAULT: {}, "0": at("policy.retries", 0)},
         "hedging": {DEFAULT: {}, "hedged": at("policy.hedge_after_s", 0.01)},
-        "frontends": {DEFAULT: {}, "2": at("policy.frontends", 2)},
-        "frontend_cores": {DEFAULT: {}, "3": at("policy.frontend_cores", 3)},
+        "frontends": {
+            DEFAULT: {},
+            "2": at("policy.frontends", 2),
+            "3 cores": at("policy.frontend_cores", 3),
+        },
         "jitter": parts(Jitter, "cluster.gpu.jitter", "none"),
         "groups": {DEFAULT: {}, "gpu and cpu": at("cluster.cpu", {"device": "cpu", "count": 2})},
         "max_count": {DEFAULT: {}, "more": at("cluster.gpu", {"max_count": 4, "startup_s": 0.05})},
