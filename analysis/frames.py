@@ -13,36 +13,41 @@ from analysis.metrics import deadlines_s, everything
 from sim import OUTCOMES, AttackRecord, RunRecord
 
 
-def requests_frame(record: RunRecord) -> pd.DataFrame:
+def requests_frame(record: RunRecord, rows: slice = slice(None)) -> pd.DataFrame:
     """Return one row a query; times in seconds, accuracies as fractions, price in dollars.
 
     ``in_time`` says whether it was answered by ``deadline_s``, and ``within_spec`` whether by a variant whose profile
     meets the original spec; shares of these, and of both, are the goodputs of the summary.
+
+    Args:
+        record: the run.
+        rows: which of its queries.
     """
-    queries = everything(record)
+    part = record.part(rows)
+    queries = everything(part)
     return pd.DataFrame(
         {
-            "query": np.arange(len(record.account), dtype=np.int32),
-            "account": record.account,
-            "group": _named(record.attacking.astype(np.int8), ("benign", "attacker")),
-            "priority": record.priority,
-            "item": record.item,
-            "sent_s": record.sent_s,
-            "arrived_s": record.arrived_s,
-            "started_s": record.started_s,
-            "finished_s": record.finished_s,
-            "delivered_s": record.delivered_s,
-            "min_accuracy": record.min_accuracy,
-            "max_latency_s": record.max_latency_s,
-            "rewritten_min_accuracy": record.rewritten_min_accuracy,
-            "rewritten_max_latency_s": record.rewritten_max_latency_s,
-            "variant": _named(record.variant, [variant.name for variant in record.zoo.variants]),
-            "worker": _named(record.worker, record.workers),
-            "batch_size": record.batch_size,
-            "outcome": _named(record.outcome, OUTCOMES),
-            "price": record.price,
-            "received_label": record.received_label,
-            "deadline_s": deadlines_s(record),
+            "query": np.arange(len(record.account), dtype=np.int32)[rows],
+            "account": part.account,
+            "group": _named(part.attacking.astype(np.int8), ("benign", "attacker")),
+            "priority": part.priority,
+            "item": part.item,
+            "sent_s": part.sent_s,
+            "arrived_s": part.arrived_s,
+            "started_s": part.started_s,
+            "finished_s": part.finished_s,
+            "delivered_s": part.delivered_s,
+            "min_accuracy": part.min_accuracy,
+            "max_latency_s": part.max_latency_s,
+            "rewritten_min_accuracy": part.rewritten_min_accuracy,
+            "rewritten_max_latency_s": part.rewritten_max_latency_s,
+            "variant": _named(part.variant, [variant.name for variant in part.zoo.variants]),
+            "worker": _named(part.worker, part.workers),
+            "batch_size": part.batch_size,
+            "outcome": _named(part.outcome, OUTCOMES),
+            "price": part.price,
+            "received_label": part.received_label,
+            "deadline_s": deadlines_s(part),
             "in_time": queries.in_time,
             "within_spec": queries.within_spec,
         }

@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from analysis import requests_frame
 from experiments.folders import replaced, settle
 from experiments.identity import identity, scenario_toml
 from experiments.markers import MARKER, Kind, Marker, digest, read_marker
 from experiments.places import DRAFT, ResultsError, told
 from experiments.scenario import Scenario
 from experiments.simulation import Result
+from sim import RunRecord
 from zoo.files import FileProblem, open_regular
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
 PACKAGES = ("siegelab", "simpy", "numpy", "pandas", "pyarrow", "torch", "scikit-learn", "plotly")
 RESULTS = Path("results")
 LATEST = "latest"
+ROWS_PER_GROUP = 2**18
 MAX_BYTES = 2**40
 """Of a file of results: a bound for what is no file of ours, such as a device."""
 
@@ -234,11 +239,20 @@ def write_run(result: Result, folder: Path) -> None:
     with told(folder):
         (folder / "scenario.toml").write_text(scenario_toml(result.scenario), encoding="utf-8")
         _write_json(folder / "summary.json", result.summary.to_dict())
-        result.requests.to_parquet(
-            folder / "requests.parquet", compression="zstd", index=False, write_page_checksum=True
-        )
+        _write_requests(folder / "requests.parquet", result.record)
         result.attacks.to_parquet(folder / "attacks.parquet", compression="zstd", index=False, write_page_checksum=True)
         _write_json(folder / "run.json", facts)
+
+
+def _write_requests(path: Path, record: RunRecord) -> None:
+    """Write one row a query, group by group of rows, so that no table of all of them is held."""
+    first = pa.Table.from_pandas(requests_frame(record, slice(0, ROWS_PER_GROUP)), preserve_index=False)
+    with pq.ParquetWriter(path, first.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(first, row_group_size=ROWS_PER_GROUP)
+        for start in range(ROWS_PER_GROUP, len(record.account), ROWS_PER_GROUP):
+            frame = requests_frame(record, slice(start, start + ROWS_PER_GROUP))
+            table = pa.Table.from_pandas(frame, schema=first.schema, preserve_index=False)
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.columns import QueryColumns, Service
+from sim.engine.columns import QueryColumns, Rows, Service, numbers
 from sim.engine.lifecycle import CODE, OUTCOMES, STATES, advance
 from sim.gateway.gateway import Gateway
 from sim.gateway.hooks import Hooks
@@ -32,8 +32,7 @@ def close(
     variant = log.variant[rows]
     prices = answering.price(log.min_accuracy[rows], log.max_latency_s[rows], variant.astype(np.int64))
     answered = outcome == ANSWERED
-    answering.finish(rows[answered])
-    received = log.received_label[rows]
+    answering.finish(rows, answered)
     return RunRecord(
         zoo=zoo,
         workers=tuple(name for name, _ in site.workers),
@@ -58,7 +57,7 @@ def close(
         batch_size=service.batch_size,
         outcome=outcome,
         price=np.where(answered, prices, 0.0),
-        received_label=np.where(answered, received, np.int16(-1)),
+        received_label=np.where(answered, log.received_label[rows], np.int16(-1)),
         distortion=log.distortion[rows],
         busy_s=service.busy_s,
         batches=service.batches,
@@ -66,7 +65,7 @@ def close(
         copies=service.copies,
         paid_s=service.paid_s,
         cost_per_hour=np.array([group.cost_per_hour for group in groups]),
-        open_loop=int(np.searchsorted(rows, log.open_loop)),
+        open_loop=len(outcome) - log.sent,
         outages=outages,
         notes=notes,
         power_w=np.array([(group.power_w, group.idle_power_w) for group in groups]),
@@ -74,11 +73,11 @@ def close(
     )
 
 
-def _outcomes(log: QueryColumns, rows: NDArray[np.int64], arrived: int) -> NDArray[np.uint8]:
+def _outcomes(log: QueryColumns, rows: Rows, arrived: int) -> NDArray[np.uint8]:
     """Return the outcome of every row that was sent; what is still under way becomes unfinished."""
     states = log.states(arrived)
     under_way = [code for state, code in CODE.items() if state not in OUTCOMES and state != STATES[0]]
-    advance(states, rows[np.isin(states[rows], under_way)], "unfinished")
+    advance(states, numbers(rows, np.isin(states[rows], under_way)), "unfinished")
     return (states - CODE[OUTCOMES[0]])[rows]
 
 

@@ -122,7 +122,7 @@ def test_the_record_holds_what_served_each_answer(run, seed):
     for number, (*_, rows, _) in enumerate(seen.done):
         for row in rows:
             ended.setdefault(row, []).append(number)
-    rows_of = built.log.rows_sent(built.env.arrived)
+    rows_of = np.arange(built.log.capacity)[built.log.rows_sent(built.env.arrived)]
     for at in np.flatnonzero(served):
         worker, start_s, end_s, rows, variant = seen.done[ended[int(rows_of[at])][votes[at] - 1]]
         assert (record.worker[at], record.started_s[at], record.finished_s[at]) == (worker, start_s, end_s)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from sim.engine.lifecycle import CODE
 from sim.records import Arrivals
 
+Rows = slice | NDArray[np.int64]
+"""Rows of columns: a slice of them all takes no memory, and what it cuts out of a column is a view."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -114,11 +117,11 @@ class QueryColumns(ABC):
         """
 
     @abstractmethod
-    def rows_sent(self, arrived: int) -> NDArray[np.int64]:
-        """Return the rows of the queries that have been sent, open-loop ones first."""
+    def rows_sent(self, arrived: int) -> Rows:
+        """Return the rows of the queries that have been sent, open-loop ones first: a slice where none is left out."""
 
     @abstractmethod
-    def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:
+    def service(self, rows: Rows, now: float, workers: int, variants: int) -> Service:
         """Return what became of queries, and what each worker did.
 
         Args:
@@ -140,6 +143,11 @@ class QueryColumns(ABC):
         """Count the sent queries by state; the counts add up to all that were sent."""
         states = self.states(arrived)
         return {name: int(np.count_nonzero(states == code)) for name, code in CODE.items() if code}
+
+
+def numbers(rows: Rows, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the numbers of those of some rows that a mask marks, shape (marked,)."""
+    return np.flatnonzero(which) + rows.start if isinstance(rows, slice) else rows[which]
 
 
 def as_memory(column: NDArray[Any]) -> Any:

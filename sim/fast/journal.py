@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.columns import QueryColumns, Service
+from sim.engine.columns import QueryColumns, Rows, Service, numbers
 from sim.engine.lifecycle import OUTCOMES, QUEUED, RUNNING, advance
 from sim.records import Arrivals
 
@@ -57,24 +57,26 @@ class Journal(QueryColumns):
             LifecycleError: if the journals say something that the table does not allow.
         """
         states = np.zeros(self.capacity, dtype=np.uint8)
-        ended, outcome = np.array(self.ended, np.int32), np.array(self.ended_outcome, np.uint8)
+        ended, outcome = _noted(self.ended, np.int32), _noted(self.ended_outcome, np.uint8)
         for name in BEFORE_THE_QUEUE:
             advance(states, ended[outcome == OUTCOMES.index(name)], name)
         sent = self.rows_sent(arrived)
-        advance(states, sent[states[sent] == 0], QUEUED)
-        served = np.array(self.served, np.int64)
+        advance(states, numbers(sent, states[sent] == 0), QUEUED)
+        served = _noted(self.served, np.int32)
         advance(states, served, RUNNING)
-        finished = np.repeat(~np.isnan(np.array(self.finished)), np.array(self.size, np.int32))
+        finished = np.repeat(~np.isnan(_noted(self.finished, np.float64)), _noted(self.size, np.int32))
         advance(states, served[finished], "answered")
         advance(states, ended[outcome == OUTCOMES.index("expired")], "expired")
         return states
 
-    def rows_sent(self, arrived: int) -> NDArray[np.int64]:
-        """Return the rows of the queries that have been sent, open-loop ones first."""
+    def rows_sent(self, arrived: int) -> Rows:
+        """Return the rows of the queries that have been sent, open-loop ones first: a slice where none is left out."""
+        if arrived == self.open_loop or not self.sent:
+            return slice(0, arrived + self.sent)
         closed = np.arange(self.open_loop, self.open_loop + self.sent)
         return np.concatenate([np.arange(arrived), closed])
 
-    def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:
+    def service(self, rows: Rows, now: float, workers: int, variants: int) -> Service:
         """Spread what was noted by batch over the queries.
 
         Args:
@@ -83,18 +85,22 @@ class Journal(QueryColumns):
             workers: how many there are.
             variants: how many there are, by which ``place`` counts.
         """
-        started, finished, place = np.array(self.started), np.array(self.finished), np.array(self.place, np.int32)
+        started, finished = _noted(self.started, np.float64), _noted(self.finished, np.float64)
+        place, size = _noted(self.place, np.int32), _noted(self.size, np.int32)
         worker = place // variants
         finished_s = self._by_query(rows, finished, np.nan)
-        delivered_s = np.full(self.capacity, np.nan)
-        delivered_s[rows] = finished_s
-        delivered_s[np.array(self.ended, np.int32)] = np.array(self.ended_s)
+        delivered_s = finished_s
+        if self.ended:
+            told_s = np.full(self.capacity, np.nan)
+            told_s[rows] = finished_s
+            told_s[_noted(self.ended, np.int32)] = _noted(self.ended_s, np.float64)
+            delivered_s = told_s[rows]
         busy_s = np.minimum(np.where(np.isnan(finished), now, finished), now) - started
-        ended, size = ~np.isnan(finished), np.array(self.size, np.int32)
+        ended = ~np.isnan(finished)
         return Service(
             started_s=self._by_query(rows, started, np.nan),
             finished_s=finished_s,
-            delivered_s=delivered_s[rows],
+            delivered_s=delivered_s,
             worker=self._by_query(rows, worker.astype(np.int16), -1),
             batch_size=self._by_query(rows, size, 0),
             busy_s=np.bincount(worker, busy_s, workers).astype(np.float64),
@@ -103,10 +109,10 @@ class Journal(QueryColumns):
             paid_s=np.full(workers, now),
         )
 
-    def _by_query(self, rows: NDArray[np.int64], per_batch: NDArray[Any], missing: float) -> NDArray[Any]:
+    def _by_query(self, rows: Rows, per_batch: NDArray[Any], missing: float) -> NDArray[Any]:
         """Spread one value a batch over the rows that it served."""
         column = np.full(self.capacity, missing, dtype=per_batch.dtype)
-        column[np.array(self.served, np.int32)] = np.repeat(per_batch, np.array(self.size, np.int32))
+        column[_noted(self.served, np.int32)] = np.repeat(per_batch, _noted(self.size, np.int32))
         return column[rows]
 
     def last_delivery_s(self) -> float:
@@ -115,4 +121,9 @@ class Journal(QueryColumns):
 
     def last_work_s(self) -> float:
         """Return when a worker last computed, seconds."""
-        return float(np.nanmax(np.array(self.finished), initial=0.0))
+        return float(np.nanmax(_noted(self.finished, np.float64), initial=0.0))
+
+
+def _noted(entries: array[Any], dtype: type) -> NDArray[Any]:
+    """Return what was noted as a column, without a copy."""
+    return np.frombuffer(entries, dtype=dtype)

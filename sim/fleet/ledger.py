@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.engine.clock import Simulation
-from sim.engine.columns import QueryColumns, Service, as_memory
+from sim.engine.columns import QueryColumns, Rows, Service, as_memory, numbers
 from sim.engine.lifecycle import (
     CODE,
     OUTCOMES,
@@ -170,15 +170,17 @@ class Ledger(QueryColumns):
         """Return the state code of every row; an answer on its way back has arrived when its time has come."""
         states = self._state.copy()
         sent = self.rows_sent(arrived)
-        states[sent[states[sent] == CODE[PENDING]]] = CODE[TRAVELLING]
+        states[numbers(sent, states[sent] == CODE[PENDING])] = CODE[TRAVELLING]
         here = (states == CODE[RETURNING]) & (self._times["delivered_s"] <= self._env.now)
         states[here] = CODE["answered"]
         return states
 
-    def rows_sent(self, arrived: int) -> NDArray[np.int64]:  # noqa: ARG002 -- it knows itself
-        """Return the rows of the queries that have been sent, open-loop ones first."""
+    def rows_sent(self, arrived: int) -> Rows:  # noqa: ARG002 -- it knows itself
+        """Return the rows of the queries that have been sent, open-loop ones first: a slice where none is left out."""
         n = self.open_loop
         sent = (self.sent_s[:n] < self._env.now) | (self._state[:n] != CODE[PENDING])
+        if sent.all():
+            return slice(0, n + self.sent)
         return np.concatenate([np.flatnonzero(sent), np.arange(n, n + self.sent)])
 
     def last_delivery_s(self) -> float:
@@ -191,13 +193,16 @@ class Ledger(QueryColumns):
         """Return when a worker last computed, seconds."""
         return max((machine.worked_until_s for machine in self.machines), default=0.0)
 
-    def service(self, rows: NDArray[np.int64], now: float, workers: int, variants: int) -> Service:  # noqa: ARG002
+    def service(self, rows: Rows, now: float, workers: int, variants: int) -> Service:  # noqa: ARG002
         """Return what became of queries, and what each worker did."""
         for machine in self.machines:
             machine.settle()
         self._note_running()
         self._spread()
-        times = {name: np.where(column > now, np.nan, column)[rows] for name, column in self._times.items()}
+        times = {name: column[rows] for name, column in self._times.items()}
+        late = times["delivered_s"] > now
+        if late.any():
+            times["delivered_s"] = np.where(late, np.nan, times["delivered_s"])
         return Service(
             **times,
             worker=self._worker[rows],

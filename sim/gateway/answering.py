@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from simpy.events import Event
 
 from sim.client import Answer
 from sim.engine.clock import Simulation
-from sim.engine.columns import QueryColumns, as_memory
+from sim.engine.columns import QueryColumns, Rows, as_memory, numbers
 from sim.engine.lifecycle import OUTCOMES
 from sim.gateway.hooks import Hook, Hooks
 from sim.gateway.synthetic import SyntheticItems
@@ -120,27 +121,37 @@ class Answering:
             answers = np.asarray(hook(values), dtype=np.float32)
         return answers
 
-    def finish(self, rows: NDArray[np.int64]) -> None:
-        """Compute what the open-loop users received, after the run.
+    def finish(self, rows: Rows, answered: NDArray[np.bool_]) -> None:
+        """Compute what the open-loop users received, after the run, in blocks.
 
         Args:
-            rows: the queries that were answered.
+            rows: the queries that were sent.
+            answered: whether each was answered, shape (sent,).
         """
-        columns = self._columns
         if self._table is None or self.at_once:
             return
+        for start in range(0, len(answered), ROWS_PER_BLOCK):
+            block = slice(start, min(start + ROWS_PER_BLOCK, len(answered)))
+            part = slice(rows.start + block.start, rows.start + block.stop) if isinstance(rows, slice) else rows[block]
+            self._finish(numbers(part, answered[block]))
+
+    def _finish(self, rows: NDArray[np.int64]) -> None:
+        columns, answers = self._columns, self._zoo.answers
+        assert answers is not None  # or there would be no table
         rows = rows[(rows < columns.open_loop) & (columns.item[rows] >= 0)]
-        assert self._zoo.answers is not None
+        models, items = self._zoo.model_rows[columns.variant[rows]], columns.item[rows]
         if not self._hooks.transform:
-            models, items = self._zoo.model_rows[columns.variant[rows]], columns.item[rows]
-            columns.received_label[rows] = self._zoo.answers.top_labels()[models, items]
+            columns.received_label[rows] = self._top_labels[models, items]
             return
-        for start in range(0, len(rows), ROWS_PER_BLOCK):
-            block = rows[start : start + ROWS_PER_BLOCK]
-            plain = self._table[self._zoo.model_rows[columns.variant[block]], columns.item[block]]
-            received = self._transformed(plain, block)
-            columns.received_label[block] = received.argmax(axis=1)
-            columns.distortion[block] = np.abs(received - plain).sum(axis=1)
+        plain = self._table[models, items]
+        received = self._transformed(plain, rows)
+        columns.received_label[rows] = received.argmax(axis=1)
+        columns.distortion[rows] = np.abs(received - plain).sum(axis=1)
+
+    @cached_property
+    def _top_labels(self) -> NDArray[np.int64]:
+        assert self._zoo.answers is not None  # or nobody would ask
+        return self._zoo.answers.top_labels()
 
 
 def as_received(hooks: Hooks) -> Callable[[Vector], Vector] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,10 @@ class Arrivals:
 
     def __len__(self) -> int:
         return len(self.sent_s)
+
+
+OF_WORKERS = ("busy_s", "batches", "batched", "paid_s", "cost_per_hour", "power_w")
+"""Columns of a record with an entry a worker; all others have one a query."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +127,12 @@ class RunRecord:
     open_loop: int = 0
     notes: tuple[str, ...] = ()
     defenses: tuple[DefenseRecord, ...] = ()
+
+    def part(self, rows: slice) -> RunRecord:
+        """Return the record of some of the queries; what speaks of the whole run stays as it is."""
+        columns = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        changes: dict[str, Any] = {name: value[rows] for name, value in columns.items() if name not in OF_WORKERS}
+        return replace(self, **changes)
 
     @property
     def attacking(self) -> NDArray[np.bool_]:
