@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from experiments import looking
-from experiments.console import AsJson, Door, one_line_errors, print_tables, progress, say
+from experiments.console import AsJson, Door, Plugins, one_line_errors, print_tables, progress, say
 
 if TYPE_CHECKING:
     from experiments.scenario import Scenario
@@ -29,10 +29,6 @@ ScenarioName = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override a value by its dotted path; repeatable."),
-]
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", metavar="MODULE", help="Module or .py file with parts of your own; repeatable."),
 ]
 
 

@@ -24,6 +24,7 @@ from experiments.attack_conformance import (
 from experiments.decode import decode, encode
 from experiments.defense_conformance import as_read, check_defense
 from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
+from experiments.trace_conformance import check_trace_format
 from policies import Fifo
 from sim import (
     Admission,
@@ -44,12 +45,12 @@ from sim import (
     deploy,
 )
 from sim.contracts import GATE_READS, Choose, Part, Waiting
-from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw
+from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw, TraceFormat
 from zoo import Zoo
 
 
 def check(part: Part) -> None:
-    """Check a policy, defense, adversary, arrival process, spec law or jitter against its contract.
+    """Check a policy, defense, adversary, arrival process, spec law, trace format or jitter against its contract.
 
     Raises:
         AssertionError: saying which part of the contract is broken.
@@ -324,6 +325,7 @@ _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     SpecLaw: _check_spec_law,
     ItemLaw: _check_item_law,
     Population: _check_population,
+    TraceFormat: check_trace_format,
     Adversary: check_adversary,
     Search: check_search,
     Strategy: check_strategy,

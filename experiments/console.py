@@ -25,6 +25,10 @@ MOST_IN_A_CELL = 300
 CalledWrongly = cast("type[Exception]", typer.BadParameter.__mro__[2])
 """Click's own exception, from wherever this typer has its click."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="MODULE", help="Module or .py file with parts of your own; repeatable."),
+]
 
 
 class Door(TyperGroup):

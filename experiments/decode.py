@@ -18,6 +18,7 @@ import policies
 import sim
 import workloads
 from sim.contracts import Part, named_field
+from workloads.traces import formats
 from zoo.text import visible
 
 Decoded = TypeVar("Decoded")
@@ -108,7 +109,9 @@ def kinds(contract: type[Part]) -> dict[str, type[Part]]:
     They are those that the packages export: a new one needs its class and one line of export.
     """
     exported = (
-        getattr(package, name) for package in (sim, workloads, policies, adversaries) for name in package.__all__
+        getattr(package, name)
+        for package in (sim, workloads, formats, policies, adversaries)
+        for name in package.__all__
     )
     classes = [part for part in exported if isinstance(part, type) and issubclass(part, contract)]
     ours = {part.kind: part for part in classes if hasattr(part, "kind")}

@@ -9,9 +9,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from experiments.decode import DecodeError, Problem, decode, nearest, shortened
+from experiments.formats import with_format
 from experiments.lines import dotted, is_deep, line_of, lines_of, parts_of
 from experiments.scenario import Scenario
 from zoo.files import FileProblem, read_text
@@ -72,7 +73,8 @@ class Source:
             ScenarioError: with one line a problem.
         """
         try:
-            return decode(kind, self.values)
+            found = decode(kind, self.values)
+            return cast("Decoded", with_format(found)) if isinstance(found, Scenario) else found
         except DecodeError as wrong:
             raise self.error(wrong.problems) from None
 

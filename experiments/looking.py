@@ -11,7 +11,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from experiments.console import AsJson, one_line_errors, print_tables, progress, say
+from experiments.console import AsJson, Plugins, one_line_errors, print_tables, progress, say
 
 STEPS_OF_A_VALIDATION = 1e6
 
@@ -45,6 +45,7 @@ def trace_command(
     max_rows: Annotated[int, typer.Option(help="Most requests that it may hold.")] = 50_000_000,
     spread: Annotated[str, typer.Option(help="How counts get times: poisson, even, or gamma (CV 2).")] = "poisson",
     seed: Annotated[int, typer.Option(help="Of the times that counts get.")] = 0,
+    plugins: Plugins = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace a file in --out, or a page of another's.")] = False,
     as_json: AsJson = False,
@@ -54,9 +55,10 @@ def trace_command(
     from experiments.names import stem_of
     from experiments.outputs import output
     from experiments.places import told
+    from experiments.plugins import load_plugins
     from experiments.results import ResultsError
     from workloads.traces import Spread
-    from workloads.traces.parquet import Groups
+    from workloads.traces.opening import Groups
 
     with one_line_errors(), ExitStack() as outputs:
         for name, value, allowed in (
@@ -76,13 +78,15 @@ def trace_command(
         ):
             if not fine:
                 raise ResultsError(f"--{name}: found {number:g}; expected {expected}")
+        load_plugins(plugins or [])
+        asked = tracing.format_named(kind)
         how, (start_s, stop_s) = cast("Spread", spread), _window(window)
         limits = {"max_bytes": int(max_gib * 2**30), "max_rows": max_rows}
         place = page or Path("results") / f"trace-{stem_of(file)}.html"
         tracing.check_outputs(out, place)
         page_draft = outputs.enter_context(output(place, [file], force=force))
         out_draft = outputs.enter_context(output(out, [file], force=force)) if out else None
-        view = tracing.open_trace(file, kind, on_error, _columns(column or []), cast("Groups", groups), **limits)
+        view = tracing.open_trace(file, asked, on_error, _columns(column or []), cast("Groups", groups), **limits)
         view = view.window(start_s, stop_s).scaled(rate_scale).thinned(keep)
         view = view if limit is None else view.first(limit)
         found = tracing.look(view, seed, how)

@@ -15,18 +15,43 @@ import plotly.graph_objects as go
 
 from analysis.arrival_figures import accounts_by_share, dispersion_over_scales, gap_distribution, rate_over_time
 from analysis.report import Table, page, shown
+from experiments.decode import DecodeError, decode, kinds
+from experiments.formats import known_formats
+from experiments.loading import parse_override
 from experiments.results import ResultsError
 from workloads.fits import Fit, fit_gaps
 from workloads.shape import Bins, Shape, by_account, dispersions, rates, shape_of
-from workloads.traces import Counts, Events, Spread, Trace, TraceError, read_servegen, read_trace
-from workloads.traces.opening import Complaints, is_archive
-from workloads.traces.parquet import Groups
+from workloads.traces import Counts, Events, Spread, Trace, TraceError, TraceFormat, read_servegen, read_trace
+from workloads.traces.opening import Complaints, Groups, is_archive
 from workloads.traces.records import coarse_stamps
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Hold the format that the command line names, as a scenario would."""
+
+    format: TraceFormat | None = None
+
+
+def format_named(text: str | None) -> TraceFormat | str | None:
+    """Return the format of ``--format``: a kind, or a table of TOML with a kind and parameters.
+
+    Raises:
+        ResultsError: if the format has no such parameters.
+    """
+    table = text is not None and text.lstrip().startswith("{")
+    if text is None or not (table or text in kinds(TraceFormat)):
+        return text  # reading the file tells which there are
+    value = parse_override(f"format={text}")[1] if table else text
+    try:
+        return decode(_Asked, {"format": value}).format
+    except DecodeError as wrong:
+        raise ResultsError(f"--format: {wrong.problems[0].message}") from None
 
 
 def open_trace(
     path: Path,
-    kind: str | None,
+    kind: TraceFormat | str | None,
     on_error: str,
     columns: Mapping[str, str] | None = None,
     groups: Groups = "benign",
@@ -36,7 +61,7 @@ def open_trace(
 
     Args:
         path: the file or archive.
-        kind: of its format; told by its content if not given.
+        kind: the format, or its kind; told by its content if not given.
         on_error: what is done about bad rows.
         columns: names of columns in the file, by what they hold.
         groups: which requests of a run.
@@ -46,7 +71,8 @@ def open_trace(
         TraceError: in one line.
     """
     if not is_archive(path):
-        return read_trace(path, kind, on_error=on_error, columns=columns, groups=groups, **limits)
+        known = known_formats()
+        return read_trace(path, kind, on_error=on_error, columns=columns, groups=groups, formats=known, **limits)
     clients = read_servegen(path, skip=on_error == "skip")
     counts = np.rint(clients.rate * clients.window_s).astype(np.int64)
     return Trace(path, "servegen", Counts(clients.window_s, counts), Complaints(str(path)))

@@ -9,7 +9,7 @@ from workloads.load import Load
 from workloads.modulated import Diurnal, FlashCrowd, MarkovModulated, OnOff
 from workloads.shape import Shape, shape_of
 from workloads.specs import Correlated, FixedSpec, Products, SpecLaw, UniformFeasible, WithInfeasible
-from workloads.traces import Events, Trace, TraceError, read_servegen, read_trace
+from workloads.traces import Events, Trace, TraceError, TraceFormat, read_servegen, read_trace
 from workloads.users import UserClass, Users
 from workloads.workload import Workload
 
@@ -34,6 +34,7 @@ __all__ = [
     "ClosedLoop",
     "Trace",
     "TraceError",
+    "TraceFormat",
     "Events",
     "read_trace",
     "read_servegen",

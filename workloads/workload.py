@@ -13,9 +13,9 @@ from workloads.clients import Population
 from workloads.closed_loop import ClosedLoop
 from workloads.composed import GammaRefit
 from workloads.load import Load
-from workloads.traces import Counts, Events, Spread, Trace, read_trace
+from workloads.traces import Counts, Events, Spread, Trace, TraceFormat, read_trace
 from workloads.traces.named import check_columns
-from workloads.traces.parquet import Groups
+from workloads.traces.opening import Groups
 from workloads.users import Users
 
 OF_TRACES = ("format", "on_error", "rate_scale", "start_s", "stop_s", "keep", "limit", "spread", "spread_cv", "refit")
@@ -30,7 +30,7 @@ class Workload:
 
     Attributes:
         trace: path of a trace file, in any format of ``siegelab trace``.
-        format: kind of its format; told by its content if not given.
+        format: of the file, such as ``"mooncake"``; told by its content if not given.
         on_error: ``stop`` at its first bad row, ``skip`` and count bad rows, or ``sort`` and count rows out of order.
         columns: name in a CSV or Parquet file by what its columns hold, such as ``{ sent_ms = "time" }``; the unit is
             that of the key. Allowed: ``sent_s``, ``sent_ms``, ``sent_us`` or ``sent_ns``, ``account``,
@@ -58,7 +58,7 @@ class Workload:
     """
 
     trace: str | None = None
-    format: str | None = None
+    format: TraceFormat | None = None
     on_error: Literal["stop", "skip", "sort"] = "stop"
     columns: dict[str, str] = field(default_factory=dict)
     groups: Groups = "benign"

@@ -24,6 +24,7 @@ class Bailian(TraceFormat):
     """
 
     kind = "qwen-bailian"
+    example = b'{"chat_id": 159, "parent_chat_id": 55, "timestamp": 61.114, "turn": 2}\n'
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first line is an object with a chat and a timestamp."""
@@ -49,6 +50,7 @@ class AlibabaLora(TraceFormat):
 
     kind = "alibaba-lora"
     resolution_s = 1.0
+    example = b"gmt_create,predict_type,predict_status,groupId\n2024-11-15 16:57:50,TXT_2_IMG,SUCCEED,G0000\n"
     NEEDED = ("gmt_create", "predict_status", "groupId")
 
     def recognizes(self, head: list[str]) -> bool:

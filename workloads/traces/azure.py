@@ -29,6 +29,7 @@ from zoo.units import less
 LLM_HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 COUNTED = ("NumImages", "ContextTokens", "GeneratedTokens")
 MINUTES_A_DAY = 1440
+_MINUTES = ",".join(map(str, range(1, MINUTES_A_DAY + 1)))
 MOST_A_MINUTE = 60 * MOST_A_SECOND
 
 
@@ -42,6 +43,9 @@ class AzureLlm(TraceFormat):
     """
 
     kind = "azure-llm"
+    example = (
+        b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50,396,109\n"
+    )
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header is theirs."""
@@ -70,6 +74,7 @@ class AzureFunctions2019(TraceFormat):
     """
 
     kind = "azure-functions-2019"
+    example = f"HashOwner,HashApp,HashFunction,Trigger,{_MINUTES}\no,a,f,http,{_MINUTES}\n".encode()
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the header begins as theirs."""
@@ -109,6 +114,7 @@ class AzureFunctions2021(TraceFormat):
     """
 
     kind = "azure-functions-2021"
+    example = b"app,func,end_timestamp,duration\na,f,10.0,0.5\nb,g,11.0,4.0\n"
     HEADER = ("app", "func", "end_timestamp", "duration")
 
     def recognizes(self, head: list[str]) -> bool:

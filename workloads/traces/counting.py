@@ -25,6 +25,7 @@ class WorldCup98(TraceFormat):
     """Read the requests per minute to the site of the 1998 World Cup: ``period,count``; a minute may be missing."""
 
     kind = "worldcup98"
+    example = b"period,count\n1998-04-30 21:30:00,2\n1998-04-30 21:33:00,5\n"
     HEADER = ("period", "count")
 
     def recognizes(self, head: list[str]) -> bool:
@@ -57,6 +58,7 @@ class CountsPerSecond(TraceFormat):
     """Read a plain list of whole numbers, the requests of each second (the form of the Twitter and NASA traces)."""
 
     kind = "counts-per-second"
+    example = b"3 0 2\n5\n"
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the file begins with whole numbers."""

@@ -23,6 +23,7 @@ class AiPerf(TraceFormat):
     """
 
     kind = "aiperf"
+    example = b'{"metadata": {"conversation_id": "x", "request_start_ns": 1759813207532900363}, "error": null}\n'
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first line is an object with the start of a request in its metadata."""
@@ -52,6 +53,7 @@ class GuideLlm(TraceFormat):
     """
 
     kind = "guidellm"
+    example = b'{"timestamp": 0.5, "input_length": 655, "output_length": 52}\n'
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first two lines have these keys alone, and a time in fractions."""
@@ -74,6 +76,7 @@ class Blis(TraceFormat):
     """
 
     kind = "blis"
+    example = b"request_id,client_id,tenant_id,arrival_time_us,deadline_us,status\n0,c1,t1,1000000,1500000,ok\n"
     NEEDED = ("request_id", "arrival_time_us")
 
     def recognizes(self, head: list[str]) -> bool:

@@ -35,6 +35,7 @@ class Mooncake(TraceFormat):
 
     kind = "mooncake"
     resolution_s = 0.001
+    example = b'{"timestamp": 27482, "input_length": 1, "output_length": 1, "hash_ids": [0]}\n'
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first line is an object with a time or a delay, and without the marks of others."""
@@ -68,6 +69,7 @@ class RagPulse(TraceFormat):
 
     kind = "ragpulse"
     resolution_s = 1.0
+    example = b'{"timestamp": "82", "session_id": "a-1", "hash_ids": {"history": [15200]}}\n'
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the first line is an object with a timestamp and hash ids by their origin, or marks."""

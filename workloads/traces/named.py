@@ -1,19 +1,18 @@
-"""Files whose columns the user names: what a column may mean, and plain CSV files read by it."""
+"""Columns of tables: what they may mean, by SiegeLab's own names or those that the user gives, and their cells."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, ClassVar, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.traces.columns import Names, RowError, header_of, parsed, rows
-from workloads.traces.opening import Source, TraceError
-from workloads.traces.records import CLOCK_S, Columns, Events, TraceFormat, check_span
+from workloads.traces.columns import RowError
+from workloads.traces.opening import TraceError
+from workloads.traces.records import CLOCK_S
 from zoo.units import scaled
 
 Number = int | float | Decimal
@@ -38,6 +37,9 @@ LIMITS = {
     "max_latency_s": (0.0, math.inf, "a number of at least 0, or inf"),
 }
 """Least and largest value of each column, and how messages say so."""
+
+OWN = ("sent_s", "account", "item", "min_accuracy", "max_latency_s")
+"""Columns of SiegeLab's own files."""
 
 
 def check_columns(columns: Mapping[str, str]) -> None:
@@ -74,67 +76,17 @@ def places_of(name: str, header: tuple[str, ...], columns: Mapping[str, str]) ->
     return {target: header.index(column) for target, column in columns.items()}
 
 
-@dataclass(frozen=True)
-class NamedColumns(TraceFormat):
-    """Read a CSV file with any header, by the names that the user gives for what its columns hold.
+def check_own(name: str, header: tuple[str, ...]) -> None:
+    """Refuse a header of SiegeLab's own files with unknown, doubled or missing columns.
 
-    Accounts that are all whole numbers keep them; other accounts are names, numbered in order of their appearance, and
-    a row without one is an account of its own. Times are those of the run, as in SiegeLab's own files; dates (from
-    three years on) count from the first row.
-
-    Attributes:
-        columns: name in the file by what it holds, such as ``{"sent_ms": "time"}``.
+    Raises:
+        TraceError: naming the column.
     """
-
-    kind: ClassVar[str] = "columns"
-    columns: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        check_columns(self.columns)
-
-    def recognizes(self, head: list[str]) -> bool:
-        """Return whether the header has these columns."""
-        return set(self.columns.values()) <= set(header_of(head[0]))
-
-    def read(self, source: Source) -> Events:
-        """Read a file."""
-        first = source.head(1)
-        header = header_of(first[0]) if first else ()
-        accounts = Names()
-        time, *others = self._readers(places_of(source.name, header, self.columns), accounts).items()
-
-        def parse(cells: list[str]) -> tuple[Any, ...]:
-            return (time[1](cells), *(read(cells) for _, read in others))
-
-        found = parsed(source, rows(source, header), parse)
-        if not found:
-            raise TraceError(f"{source.name}: no request in it; expected at least one row")
-        times_s, notes = seconds([row[0] for row in found], self._digits())
-        columns: Columns = {name: np.array([row[k] for row in found]) for k, (name, _) in enumerate(others, 1)}
-        if "account" in columns:
-            columns["account"], more = own_numbers(columns["account"], accounts.known())
-            notes += more
-        for name in {"account", "item"} & columns.keys():
-            columns[name] = columns[name].astype(np.int32)  # where the limits leave it
-        check_span(source.name, in_seconds(found[0][0], self._digits()), times_s)
-        return Events(times_s, columns, notes=notes)
-
-    def _digits(self) -> int:
-        return next(DIGITS[unit] for unit in DIGITS if f"sent_{unit}" in self.columns)
-
-    def _readers(self, places: Mapping[str, int], accounts: Names) -> dict[str, Callable[[list[str]], Number]]:
-        """Return what reads each column of a row, the time first."""
-        ordered = sorted(places, key=lambda target: TARGETS[target] != "sent_s")
-        readers = {TARGETS[target]: reader(target, places[target], self.columns[target]) for target in ordered}
-        if "account" in places:
-            at = places["account"]
-
-            def account(cells: list[str]) -> int:
-                name = cells[at].strip()
-                return accounts.number(name) if name else accounts.alone()
-
-            readers["account"] = account
-        return readers
+    wrong = [column for column in header if column not in OWN or header.count(column) > 1]
+    if wrong or "sent_s" not in header:
+        raise TraceError(
+            f"{name}:1: header is {','.join(header)[:80]!r}; expected sent_s, and any of {', '.join(OWN[1:])}"
+        )
 
 
 def seconds(times: Sequence[Number], digits: int) -> tuple[NDArray[np.float64], tuple[str, ...]]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 from workloads.traces.packing import (
     BROKEN,
     MAX_BYTES,
     MAX_LINE_BYTES,
     TraceError,
+    first_bytes,
     packing_of,
     printable,
     reason,
@@ -24,7 +25,19 @@ from workloads.traces.packing import (
 )
 from zoo.files import FileProblem, shown_bytes
 
-__all__ = ["MAX_BYTES", "MAX_ROWS", "Complaints", "Source", "TraceError", "is_archive", "members", "open_source"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_ROWS",
+    "Complaints",
+    "Groups",
+    "Source",
+    "TraceError",
+    "is_archive",
+    "members",
+    "open_source",
+]
+
+Groups = Literal["benign", "all"]
 
 MAX_ROWS = 50_000_000
 """Most requests that a trace may hold: their columns and those of a run over them take about 5 GB."""
@@ -32,6 +45,9 @@ MAX_ROWS = 50_000_000
 MORE_ROWS = "max_rows or --max-rows allows more"
 HEAD_BYTES = 2**20
 """As much of a file is looked at to tell its format."""
+
+HEAD_OF_BINARIES = 16
+"""As many first bytes tell what binary file a file is."""
 
 MAX_MEMBERS = 20_000
 """Most entries of a folder or an archive."""
@@ -92,10 +108,15 @@ class Source:
 
     Attributes:
         name: of the file, as messages show it.
-        open: opens the bytes.
+        open: opens the bytes, unpacked.
         complaints: where bad rows go.
         max_rows: most requests that it may hold.
         opened: streams that are being read.
+        path: of the file itself, for formats that read it in an order of their own; None for a member of an archive.
+        start: its first bytes as they lie there, which tell binary files.
+        max_bytes: most bytes that it may have, and unpack to.
+        groups: which requests are wanted, where a format tells those of ``benign`` users from others: theirs, or
+            ``all``.
     """
 
     name: str
@@ -103,6 +124,10 @@ class Source:
     complaints: Complaints = field(default_factory=lambda: Complaints(""))
     max_rows: int = MAX_ROWS
     opened: list[IO[bytes]] = field(default_factory=list, repr=False)
+    path: Path | None = None
+    start: bytes = b""
+    max_bytes: int = MAX_BYTES
+    groups: Groups = "benign"
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +185,13 @@ class Source:
 
 
 def open_source(
-    path: Path, *, skip: bool = False, sort: bool = False, limit: int = MAX_BYTES, max_rows: int = MAX_ROWS
+    path: Path,
+    *,
+    skip: bool = False,
+    sort: bool = False,
+    limit: int = MAX_BYTES,
+    max_rows: int = MAX_ROWS,
+    groups: Groups = "benign",
 ) -> Source:
     """Open a trace file that is one member: plain, ``.gz``, ``.bz2``, ``.xz`` or a ``.zip`` of one file.
 
@@ -170,6 +201,7 @@ def open_source(
         sort: whether rows out of order are put in order and counted.
         limit: most bytes that it may have, and unpack to.
         max_rows: most requests that it may hold.
+        groups: which requests are wanted, where a format tells them apart.
 
     Raises:
         TraceError: if there is no such file, or a zip holds another number of members than one.
@@ -179,7 +211,16 @@ def open_source(
     def unpacked() -> IO[bytes]:
         return io.BufferedReader(unpack(path, packing, limit), 2**16)
 
-    return Source(str(path), unpacked, Complaints(str(path), skip, sort), max_rows)
+    return Source(
+        str(path),
+        unpacked,
+        Complaints(str(path), skip, sort),
+        max_rows,
+        path=path,
+        start=first_bytes(path, HEAD_OF_BINARIES, limit),
+        max_bytes=limit,
+        groups=groups,
+    )
 
 
 def members(path: Path, *, skip: bool = False, limit: int = MAX_BYTES, wanted: str = "*") -> list[Source]:

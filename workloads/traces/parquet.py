@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.traces.named import DIGITS, LIMITS, TARGETS, own_numbers, places_of
+from workloads.traces.named import DIGITS, LIMITS, OWN, TARGETS, check_own, own_numbers, places_of
 from workloads.traces.objects import shown
-from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError
-from workloads.traces.packing import first_bytes
-from workloads.traces.records import CLOCK_S, Columns, Events, check_span
-from workloads.traces.serving import OWN, check_own
+from workloads.traces.opening import MAX_BYTES, MORE_ROWS, Complaints, Groups, Source, TraceError
+from workloads.traces.records import CLOCK_S, Columns, Container, Events, check_span
 from workloads.traces.table import less_first, scaled_all
 from zoo.files import FileProblem, open_regular, shown_bytes
 
 RESULTS = {"sent_s", "account", "group", "outcome"}
 """Columns by which the requests of a run are known."""
 
+PARQUET = Container("Parquet", (b"PAR1", b"PARE"), ".parquet")
 BENIGN = "benign"
-Groups = Literal["benign", "all"]
 Mask = NDArray[np.bool_]
 
 
@@ -47,46 +45,26 @@ class Plan:
         return list(dict.fromkeys([*self.columns.values(), *(["group"] if self.benign else [])]))
 
 
-def is_parquet(path: Path, max_bytes: int = MAX_BYTES) -> bool:
-    """Return whether a file begins as Parquet does, or is named so.
-
-    Raises:
-        TraceError: if it cannot be read.
-    """
-    return first_bytes(path, 4, max_bytes) in {b"PAR1", b"PARE"} or path.suffix == ".parquet"
-
-
-def read_parquet(
-    path: Path,
-    complaints: Complaints,
-    columns: Mapping[str, str] | None = None,
-    groups: Groups = "benign",
-    *,
-    max_rows: int = MAX_ROWS,
-    max_bytes: int = MAX_BYTES,
-) -> Events:
+def read_parquet(source: Source, columns: Mapping[str, str] | None = None) -> Events:
     """Read SiegeLab's own Parquet file with the columns of its CSV, the requests of a run, or named columns.
 
     The requests of a run keep their times, accounts, items and specs; they are sorted, since open-loop ones stand first
     in the file. What only the run knew, such as outcomes, is not read.
 
     Args:
-        path: the file.
-        complaints: where bad rows go; rows are numbered from 1.
+        source: the file; its ``groups`` says which requests of a run. Rows are numbered from 1.
         columns: name in the file by what it holds, as for a CSV file; None or empty for SiegeLab's own names.
-        groups: which requests of a run: those of the ``benign`` users, or ``all``.
-        max_rows: most rows that it may hold.
-        max_bytes: most bytes that it may have.
 
     Raises:
         TraceError: in one line, if the file is no such table, or too large.
     """
     import pyarrow as pa  # noqa: PLC0415 -- only where a Parquet file is read
 
+    path = Path(source.name) if source.path is None else source.path
     try:
-        with open_regular(path, max(max_bytes, MAX_BYTES)) as stream:
-            file = _opened(path, stream, max_rows)
-            plan = _plan(str(path), file.schema_arrow, columns or {}, groups)
+        with open_regular(path, max(source.max_bytes, MAX_BYTES)) as stream:
+            file = _opened(path, stream, source.max_rows)
+            plan = _plan(str(path), file.schema_arrow, columns or {}, source.groups)
             table = _table(path, stream, plan, file)
     except TraceError:
         raise
@@ -95,7 +73,7 @@ def read_parquet(
     except (OSError, EOFError, ValueError, OverflowError, LookupError, TypeError, pa.ArrowException) as problem:
         reason = (str(problem) or type(problem).__name__).splitlines()[0][:80]
         raise TraceError(f"{path}: cannot be read as Parquet ({reason})") from None
-    return _events(table, plan, complaints)
+    return _events(table, plan, source.complaints)
 
 
 def _opened(path: Path, stream: Any, max_rows: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,11 @@ import numpy as np
 from sim import stream
 from workloads.arrivals import LEAST_CV, MOST_CV
 from workloads.traces.columns import RowError
-from workloads.traces.named import NamedColumns
-from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, TraceError, open_source
-from workloads.traces.parquet import Groups, is_parquet, read_parquet
+from workloads.traces.formats import FORMATS
+from workloads.traces.opening import MAX_BYTES, MAX_ROWS, MORE_ROWS, Complaints, Groups, TraceError, open_source
+from workloads.traces.own import NamedColumns
 from workloads.traces.recognition import format_of
-from workloads.traces.records import Counts, Events, check_span, coarse_stamps
-from workloads.traces.serving import Own
+from workloads.traces.records import Counts, Events, TraceFormat, check_content, check_span, coarse_stamps
 from workloads.traces.spread import Spread, expanded, inside, kept_of, off_grid
 
 
@@ -141,11 +140,12 @@ class Trace:
 
 def read_trace(
     path: Path,
-    format: str | None = None,  # noqa: A002 -- the word for it
+    format: str | TraceFormat | None = None,  # noqa: A002 -- the word for it
     *,
     on_error: str = "stop",
     columns: Mapping[str, str] | None = None,
     groups: Groups = "benign",
+    formats: Sequence[TraceFormat] = FORMATS,
     max_bytes: int = MAX_BYTES,
     max_rows: int = MAX_ROWS,
 ) -> Trace:
@@ -153,11 +153,12 @@ def read_trace(
 
     Args:
         path: the file.
-        format: kind of the format; by default told by the first two lines that are not empty.
+        format: the format, or its kind; by default told by the first two lines that are not empty.
         on_error: ``stop`` at the first bad row, ``skip`` and count bad rows, or ``sort`` and count rows out of order.
         columns: name in a CSV or Parquet file by what its columns hold, such as ``{"sent_ms": "time"}``; instead of a
             format.
         groups: which requests of a run's ``requests.parquet``: those of the ``benign`` users, or ``all``.
+        formats: those that are known: SiegeLab's own, and perhaps a user's.
         max_bytes: most bytes that it may have, and unpack to.
         max_rows: most requests that it may hold.
 
@@ -169,18 +170,13 @@ def read_trace(
     if named and format not in {None, named.kind}:
         raise TraceError(f"{path}: found format {format!r} beside columns; expected one of them")
     skip, sort = on_error == "skip", on_error == "sort"
-    if is_parquet(path, max_bytes):
-        if format not in {None, Own.kind, NamedColumns.kind}:
-            raise TraceError(f"{path}: is a Parquet file, not {format!r}; expected the format {Own.kind}, or columns")
-        complaints = Complaints(str(path), skip, sort)
-        read = read_parquet(path, complaints, columns, groups, max_rows=max_rows, max_bytes=max_bytes)
-        return Trace(path, named.kind if named else Own.kind, read, complaints, max_rows=max_rows)
-    with open_source(path, skip=skip, sort=sort, limit=max_bytes, max_rows=max_rows) as source:
-        reader = named or format_of(source, format)
+    with open_source(path, skip=skip, sort=sort, limit=max_bytes, max_rows=max_rows, groups=groups) as source:
+        reader = named or format_of(source, format, formats)
         try:
             content = reader.read(source)
         except RowError as problem:
             raise TraceError(f"{path}: {problem}") from None
+    check_content(str(path), reader.kind, content)
     return Trace(path, reader.kind, content, source.complaints, max_rows=max_rows)
 
 

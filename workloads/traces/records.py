@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +19,9 @@ from zoo.units import scaled
 
 FAILED = "failed"
 Columns = dict[str, NDArray[np.generic]]
+ROWS_SAY = ("account", "item", "min_accuracy", "max_latency_s")
+"""What rows may say beside their times."""
+
 MOST_SPAN_S = 1e10
 """Latest time of a request, 300 years: beyond it a clock in floats is coarser than a microsecond."""
 
@@ -112,26 +117,51 @@ class Counts:
         return int(self.counts.sum())
 
 
+@dataclass(frozen=True)
+class Container:
+    """Know a kind of binary files.
+
+    Attributes:
+        name: of the kind, as messages show it.
+        magic: first bytes of such files, at most 16 each.
+        suffix: end of their names, which tells also those that are damaged at their start; empty if it tells nothing.
+    """
+
+    name: str
+    magic: tuple[bytes, ...]
+    suffix: str = ""
+
+    def holds(self, source: Source) -> bool:
+        """Return whether a file is of this kind."""
+        named = bool(self.suffix) and PurePath(source.name).suffix == self.suffix
+        return named or source.start.startswith(self.magic)
+
+
 class TraceFormat(Part):
     """Read one format of trace files.
 
-    ``resolution_s`` is that of its timestamps, where its authors document one: rows that share a stamp are spread
-    inside it. It is 0 for formats that tell times as they were, whose ties are what happened.
+    Attributes:
+        resolution_s: resolution of its timestamps, seconds, where its authors document one: rows that share a stamp are
+            spread inside it. 0 for formats that tell times as they were, whose ties are what happened.
+        containers: binary files that it reads; text needs none.
+        example: a small file of the format, by which ``check`` tries it; empty for none, and then little is tried.
     """
 
     resolution_s: ClassVar[float] = 0.0
+    containers: ClassVar[tuple[Container, ...]] = ()
+    example: ClassVar[bytes] = b""
 
+    @abstractmethod
     def recognizes(self, head: list[str]) -> bool:
-        """Return whether a file that begins with these lines (not empty, at most two) is in this format."""
-        raise NotImplementedError
+        """Return whether a text file that begins with these lines (not empty, one or two) is in this format."""
 
+    @abstractmethod
     def read(self, source: Source) -> Events | Counts:
         """Read a file.
 
         Raises:
             TraceError: in one line: file, row, column, the value found and what is expected.
         """
-        raise NotImplementedError
 
 
 def events(
@@ -188,6 +218,49 @@ def check_span(name: str, first_s: float, times_s: NDArray[np.float64]) -> None:
     if not abs(first_s) <= MOST_SPAN_S or not times_s[-1] - times_s[0] <= MOST_SPAN_S:
         found = f"found times from {first_s:g} s over {float(times_s[-1] - times_s[0]):g} s"
         raise TraceError(f"{name}: {found}; expected at most {MOST_SPAN_S:g} s, which is 300 years")
+
+
+def check_content(name: str, kind: str, content: object) -> None:
+    """Refuse what a reader must not return.
+
+    Args:
+        name: of the file.
+        kind: of the format.
+        content: what its reader returned.
+
+    Raises:
+        TraceError: saying what is wrong with it.
+    """
+    wrong = _wrong(content)
+    if wrong:
+        raise TraceError(f"{name}: the reader of {kind} gives {wrong}")
+
+
+def _wrong(content: object) -> str:
+    """Return what a reader must not have returned; empty if there is no such thing."""
+    if isinstance(content, Counts):
+        whole = content.counts.ndim == 2 and content.counts.dtype.kind in "iu" and content.bin_s > 0
+        return "" if whole and (content.counts >= 0).all() else "counts that are no table of whole numbers from 0"
+    if not isinstance(content, Events):
+        return f"{type(content).__name__}; expected Events or Counts"
+    return _wrong_times(content.times_s) or _wrong_columns(content)
+
+
+def _wrong_times(times_s: NDArray[np.float64]) -> str:
+    if not isinstance(times_s, np.ndarray) or times_s.dtype != np.float64 or times_s.ndim != 1:
+        return "times that are no array of float64, shape (n,)"
+    if not np.isfinite(times_s).all() or (times_s[1:] < times_s[:-1]).any():
+        return "times that are not finite and sorted"
+    return ""
+
+
+def _wrong_columns(content: Events) -> str:
+    for name, column in content.columns.items():
+        if name not in ROWS_SAY:
+            return f"a column {name[:40]!r}; allowed: {', '.join(ROWS_SAY)}"
+        if not isinstance(column, np.ndarray) or column.shape != content.times_s.shape:
+            return f"a column {name} that is no array of shape (n,)"
+    return ""
 
 
 def stamped(found: Events, resolution_s: float, within_s: float = 0.0) -> Events:

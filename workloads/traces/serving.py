@@ -1,20 +1,16 @@
-"""Traces of serving systems and simulators: BurstGPT, Vidur, DistServe, and SiegeLab's own files."""
+"""Traces of serving systems and simulators: BurstGPT, Vidur and DistServe."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from workloads.traces.columns import Names, header_of, header_with, number, parsed, rows
-from workloads.traces.named import reader
 from workloads.traces.objects import quantity, shown
 from workloads.traces.opening import Source, TraceError
 from workloads.traces.packing import MAX_LINE_BYTES
 from workloads.traces.records import FAILED, Events, TraceFormat, events, stamped
 from zoo.files import shown_bytes
-
-OWN = ("sent_s", "account", "item", "min_accuracy", "max_latency_s")
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,7 @@ class BurstGpt(TraceFormat):
 
     kind = "burstgpt"
     resolution_s = 1.0
+    example = b"Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,API log\n"
     HEADER = ("Timestamp", "Model", "Request tokens", "Response tokens")
 
     def recognizes(self, head: list[str]) -> bool:
@@ -63,6 +60,7 @@ class Vidur(TraceFormat):
     """Read Vidur's CSV: ``arrived_at,num_prefill_tokens,num_decode_tokens``, seconds."""
 
     kind = "vidur"
+    example = b"arrived_at,num_prefill_tokens,num_decode_tokens\n0.25,1,1\n1.75,1,1\n"
     HEADER = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
 
     def recognizes(self, head: list[str]) -> bool:
@@ -82,6 +80,7 @@ class DistServe(TraceFormat):
     """Read DistServe's JSON: a list of objects with ``start_time`` in seconds."""
 
     kind = "distserve"
+    example = b'[{"start_time": 1.0, "prompt_len": 3}, {"start_time": 2.5}]'
 
     def recognizes(self, head: list[str]) -> bool:
         """Return whether the file is a JSON list."""
@@ -107,46 +106,6 @@ class DistServe(TraceFormat):
         if len(found) > source.max_rows:
             raise source.too_many(source.max_rows + 1)
         return events(parsed(source, enumerate(found, 1), _started), (), source)
-
-
-@dataclass(frozen=True)
-class Own(TraceFormat):
-    """Read SiegeLab's own CSV: ``sent_s``, and any of ``account,item,min_accuracy,max_latency_s``, in any order.
-
-    Times count from the start of a run, so that a stream that was written out comes back as it was, ties and all.
-    """
-
-    kind = "siegelab"
-
-    def recognizes(self, head: list[str]) -> bool:
-        """Return whether it has a column ``sent_s``."""
-        return "sent_s" in header_of(head[0])
-
-    def read(self, source: Source) -> Events:
-        """Read a file."""
-        first = source.head(1)
-        header = header_of(first[0]) if first else OWN[:1]
-        check_own(source.name, header)
-        names = [name for name in OWN if name in header]
-        readers = [reader(name, header.index(name), name) for name in names]
-
-        def parse(cells: list[str]) -> tuple[Any, ...]:
-            return tuple(read(cells) for read in readers)
-
-        return events(parsed(source, rows(source, header), parse), tuple(names[1:]), source, from_zero=True)
-
-
-def check_own(name: str, header: tuple[str, ...]) -> None:
-    """Refuse a header of SiegeLab's own files with unknown, doubled or missing columns.
-
-    Raises:
-        TraceError: naming the column.
-    """
-    wrong = [column for column in header if column not in OWN or header.count(column) > 1]
-    if wrong or "sent_s" not in header:
-        raise TraceError(
-            f"{name}:1: header is {','.join(header)[:80]!r}; expected sent_s, and any of {', '.join(OWN[1:])}"
-        )
 
 
 def _started(entry: object) -> tuple[float]:
