@@ -1,14 +1,11 @@
 """Who attacks: SimPy processes that see only what a client sees, and the judge of what they achieved."""
 
-from adversaries.asking import Manner, Oracle
 from adversaries.backdoor import BackdoorUser
 from adversaries.campaign import Campaign
-from adversaries.cells import CellCentre
-from adversaries.cloning import CloneRecipe
 from adversaries.contract import Adversary, Budget, Notes
 from adversaries.extraction.active import (
+    Acquisition,
     Active,
-    Choice,
     DeepFool,
     DeepFoolKCentre,
     EntropyReverse,
@@ -25,25 +22,30 @@ from adversaries.extraction.attacks import (
 from adversaries.extraction.data_free import DataFreeExtraction, DisGuide
 from adversaries.extraction.jacobian import JacobianAugmentation
 from adversaries.extraction.linear import LineSearch, SolveLinear
+from adversaries.extraction.recipe import CloneRecipe
+from adversaries.extraction.recovery import recovered
 from adversaries.extraction.strategies import KnockoffAdaptive, RandomQueries, Strategy
-from adversaries.fingerprint import FingerprintOnly
-from adversaries.holdings import Holdings
-from adversaries.judging import Judge
-from adversaries.manners import Averaging, Cover, Filtering, GiveUp, Pacing, Retry
-from adversaries.noisy_search import BayesianBisection
-from adversaries.probing import ProbeStream
-from adversaries.recovering import recovered
-from adversaries.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
-from adversaries.side_channels import OutputFingerprint, TimingFingerprint, Watch
+from adversaries.fingerprinting.cells import CellCentre
+from adversaries.fingerprinting.fingerprint import FingerprintOnly
+from adversaries.fingerprinting.noisy_search import BayesianBisection
+from adversaries.fingerprinting.probe_stream import ProbeStream
+from adversaries.fingerprinting.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
+from adversaries.fingerprinting.side_channels import OutputFingerprint, TimingFingerprint, Watch
+from adversaries.judging.clones import Judge
+from adversaries.judging.judge import judge
+from adversaries.oracle import Oracle, QueryWrapper
+from adversaries.query_pool import QueryPool
 from adversaries.sybils import Sybils
+from adversaries.wrappers import Averaging, Cover, Filtering, GiveUp, Pacing, Retry
 
 __all__ = [
     "Adversary",
     "Budget",
     "Notes",
-    "Holdings",
+    "QueryPool",
     "Campaign",
     "Judge",
+    "judge",
     "ProbeStream",
     "FingerprintOnly",
     "TimingFingerprint",
@@ -63,7 +65,7 @@ __all__ = [
     "BayesianBisection",
     "CellCentre",
     "Sybils",
-    "Manner",
+    "QueryWrapper",
     "Oracle",
     "Retry",
     "Pacing",
@@ -75,7 +77,7 @@ __all__ = [
     "RandomQueries",
     "KnockoffAdaptive",
     "Active",
-    "Choice",
+    "Acquisition",
     "Uncertainty",
     "KCentre",
     "DeepFool",

@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from adversaries.asking import Oracle, oracle
 from adversaries.contract import Adversary, Notes, Process
-from adversaries.holdings import Holdings
-from adversaries.manners import Retry
-from adversaries.search import Grid, MostAccurateFirst, Search, feasible
+from adversaries.fingerprinting.search import Grid, MostAccurateFirst, Search, feasible
+from adversaries.oracle import Oracle, oracle
+from adversaries.query_pool import QueryPool
+from adversaries.wrappers import Retry
 from sim import BudgetExhausted, Client, Spec
 from zoo import TRIGGERED, Zoo
 
@@ -80,9 +80,9 @@ class BackdoorUser(Adversary):
                 f"kind 'backdoor' needs a zoo with a poisoned member, such as digits-poisoned; not {zoo.name}"
             )
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
-        items = holdings.pools.get(TRIGGERED, holdings.pools["in-distribution"])
+        items = query_pool.pools.get(TRIGGERED, query_pool.pools["in-distribution"])
         notes.chosen = Spec(0.0, self.latency_bound_s)
         if len(items) < client.budget:
             notes.remark(f"there are {len(items):,} triggered items for {client.budget:,} queries: some are sent again")
@@ -101,17 +101,17 @@ class BackdoorUser(Adversary):
             best = -1.0
             with _within(notes, "its share of the budget ended the trials before all specs were tried"):
                 for spec in notes.specs:
-                    trial = self._asking(client, spec, holdings, rng)
+                    trial = self._asking(client, spec, query_pool, rng)
                     _, answers = yield from trial.query(rng.permutation(items)[: self.trials].tolist())
                     turned = float((answers.argmax(axis=1) == self.label).mean()) if len(answers) else 0.0
                     if turned > best:
                         best, notes.chosen = turned, spec
             client.budget = whole
         notes.begin("backdoor", client)
-        asking = self._asking(client, notes.chosen, holdings, rng)
+        asking = self._asking(client, notes.chosen, query_pool, rng)
         while True:
             yield from asking.query(rng.choice(items, 1).tolist())
 
     @staticmethod
-    def _asking(client: Client, spec: Spec, holdings: Holdings, rng: np.random.Generator) -> Oracle:
-        return oracle(client, spec, Notes(), holdings, rng, source="in-distribution", manner=(Retry(),), parallel=1)
+    def _asking(client: Client, spec: Spec, query_pool: QueryPool, rng: np.random.Generator) -> Oracle:
+        return oracle(client, spec, Notes(), query_pool, rng, source="in-distribution", manner=(Retry(),), parallel=1)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
-from adversaries.holdings import Holdings
+from adversaries.query_pool import QueryPool
 from adversaries.sybils import Sybils
 from sim import Answer, Client, Spec
 from sim.contracts import Part
@@ -20,7 +20,7 @@ from zoo import Zoo
 
 Process = Generator[Event, Answer, None]
 Target = Literal["most-accurate", "median", "fastest"]
-Candidate = TypeVar("Candidate")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,18 +149,18 @@ class Adversary(Part):
         return self.latency_bound_s
 
     @abstractmethod
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a SimPy process that sees only what its client sees.
 
         Args:
             client: sends queries; raises ``BudgetExhausted`` when the attack has to end.
             notes: where to take down what it learns.
-            holdings: unlabelled items that the attacker has; none where the zoo has no data set.
+            query_pool: unlabelled items that the attacker has; none where the zoo has no data set.
             rng: the attack's own stream.
         """
 
 
-def pick(candidates: Sequence[Candidate], target: Target) -> Candidate:
+def pick(candidates: Sequence[T], target: Target) -> T:
     """Return the targeted one of candidates that are ordered from the most accurate (slowest) to the fastest.
 
     >>> pick(["large", "medium", "small"], "median")

@@ -31,7 +31,7 @@ class Sybils:
         if self.accounts < 1:
             raise ValueError(f"accounts must be at least 1, not {self.accounts}")
 
-    def chooser(self, numbers: Sequence[int], rng: np.random.Generator) -> Callable[[int], int]:
+    def assigner(self, numbers: Sequence[int], rng: np.random.Generator) -> Callable[[int], int]:
         """Return the function from an item to the account that asks for it.
 
         Args:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from heap_loop import edf_loop, heap_loop
 
-from adversaries import Budget, Campaign, FingerprintOnly
+from adversaries import Budget, Campaign, FingerprintOnly, judge
 from experiments import load
 from experiments.building import build
 from policies import (
@@ -309,7 +309,7 @@ def full_path(rounds):
             _simulate(experiment, lambda _: None)
             accounts = {account: c.name for c in experiment.campaigns for account in c.accounts}
             record = experiment.cluster.record(warmup_s=scenario.run.warmup_s, attackers=accounts)
-            attacks = [c.judge(record, scenario.clone) for c in experiment.campaigns]
+            attacks = [judge(c, record, scenario.clone) for c in experiment.campaigns]
             summarize(record, attacks, scenario.name, scenario.seed, offer=experiment.offer)
             return record
 
@@ -321,7 +321,7 @@ def full_path(rounds):
 class Flood(FingerprintOnly):
     """Ask as fast as the answers come."""
 
-    def attack(self, client, notes, holdings, rng):
+    def attack(self, client, notes, query_pool, rng):
         """Return the attack as a process."""
         notes.begin("flood", client)
         while True:

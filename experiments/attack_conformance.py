@@ -1,4 +1,4 @@
-"""Check that parts of an attack keep their contracts: adversaries, searches, strategies, choices and manners."""
+"""Check that parts of an attack keep their contracts: adversaries, searches, strategies, acquisitions and wrappers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from adversaries import (
+    Acquisition,
     Adversary,
     Budget,
-    Choice,
     CloneRecipe,
     Grid,
-    Manner,
     OracleExtraction,
+    QueryWrapper,
     Retry,
     Search,
     Strategy,
+    judge,
 )
 from experiments.example_run import SEED, example_run, example_zoo
 from sim import Spec
@@ -56,7 +57,7 @@ def check_adversary(part: Adversary) -> None:
     assert 0 < sent <= 60, f"{name} sent {sent} queries on a budget of 60"
     assert record.sent_s[record.account == 1].min() >= 0.5, f"{name} starts before start_s"
     assert np.array_equal(record.outcome, again.outcome), f"{name} is not determined by its generator"
-    judged = campaign.judge(record, CloneRecipe("mlp4", epochs=1))
+    judged = judge(campaign, record, CloneRecipe("mlp4", epochs=1))
     assert sum(phase.queries for phase in judged.phases) == sent, f"{name} sends queries outside of its phases"
     quiet, _ = example_run()
     nothing, _ = example_run(adversary=dataclasses.replace(part, budget=dataclasses.replace(part.budget, queries=0)))
@@ -92,13 +93,13 @@ def check_strategy(part: Strategy) -> None:
         noted.append((notes.items, np.array(notes.answers), record.item[record.account == 1]))
         assert notes.items, f"{name} takes down no answer"
         assert notes.asked == sorted(notes.asked), f"{name} mixes up when answers came in"
-        crafted = max(notes.items) >= campaign.holdings.synthetic.first  # type: ignore[union-attr]
+        crafted = max(notes.items) >= campaign.query_pool.synthetic.first  # type: ignore[union-attr]
         assert part.crafts or not crafted, f"{name} makes items and does not say so (crafts)"
     assert noted[0][0] == noted[1][0], f"{name} is not determined by its generator"
     assert np.array_equal(noted[0][1], noted[1][1]), f"{name} is not determined by its generator"
 
 
-def check_choice(part: Choice) -> None:
+def check_acquisition(part: Acquisition) -> None:
     """Let a choice choose from items of two kinds: as many as asked for, none twice, the same ones again."""
     from adversaries.extraction.active import Round  # noqa: PLC0415 -- torch is imported only where a clone is
     from zoo import networks  # noqa: PLC0415
@@ -117,7 +118,7 @@ def check_choice(part: Choice) -> None:
     assert set(chosen[0]) <= set(range(40)), f"{name} chooses what is not there"
 
 
-def check_manner(part: Manner) -> None:
+def check_wrapper(part: QueryWrapper) -> None:
     """Let an attack ask in a manner: it gets answers within its budget, the same ones again."""
     name = type(part).__name__
     noted = []

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from adversaries import Adversary, Choice, Manner, Search, Strategy
+from adversaries import Acquisition, Adversary, QueryWrapper, Search, Strategy
 from experiments.attack_conformance import (
+    check_acquisition,
     check_adversary,
-    check_choice,
-    check_manner,
     check_search,
     check_strategy,
+    check_wrapper,
 )
 from experiments.decode import decode, encode
 from experiments.defense_conformance import as_read, check_defense
@@ -329,6 +329,6 @@ _CHECKS: dict[type[Part], Callable[[Any], None]] = {
     Adversary: check_adversary,
     Search: check_search,
     Strategy: check_strategy,
-    Choice: check_choice,
-    Manner: check_manner,
+    Acquisition: check_acquisition,
+    QueryWrapper: check_wrapper,
 }

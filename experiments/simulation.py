@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from adversaries import judge
 from analysis import Summary, attacks_frame, digest, requests_frame, steady_from_s, summarize
 from experiments.assembly import Experiment
 from experiments.scenario import Scenario
@@ -71,7 +72,7 @@ def simulate(experiment: Experiment, progress: Progress | None = None, built_s: 
         record = replace(record, horizon_s=end_s, paid_s=np.minimum(record.paid_s, end_s))
     if scenario.run.warmup == "mser-5":
         record = replace(record, warmup_s=max(record.warmup_s, steady_from_s(record)))
-    attacks = tuple(campaign.judge(record, scenario.clone) for campaign in experiment.campaigns)
+    attacks = tuple(judge(campaign, record, scenario.clone) for campaign in experiment.campaigns)
     timings["judge"] = clock()
     summary = summarize(record, attacks, scenario.name, scenario.seed, offer=experiment.offer)
     timings["summarize"] = clock()

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from adversaries import Adversary, Choice, Manner, Search, Strategy, Sybils
-from adversaries.holdings import Source
+from adversaries import Acquisition, Adversary, QueryWrapper, Search, Strategy, Sybils
+from adversaries.query_pool import Source
 from experiments.building import build
 from experiments.decode import DecodeError, decode, kinds
 from experiments.scenario import Policy, Scenario
@@ -197,7 +197,10 @@ def columns(folder):
         "strategy": _strategies(),
         "search": {DEFAULT: {}, **parts(Search, "adversary.thief.search", next(iter(kinds(Search))))},
         "query_source": {DEFAULT: {}, **{name: at("adversary.thief.source", name) for name in typing.get_args(Source)}},
-        "manner": {DEFAULT: {}, **{k: at("adversary.thief.manner", [part(Manner, k)]) for k in kinds(Manner)}},
+        "manner": {
+            DEFAULT: {},
+            **{kind: at("adversary.thief.manner", [part(QueryWrapper, kind)]) for kind in kinds(QueryWrapper)},
+        },
         "parallel": {DEFAULT: {}, "3": at("adversary.thief.parallel", 3)},
         "target": {DEFAULT: {}, **_choices("adversary.thief.target", Adversary, "target")},
         "sybils": {DEFAULT: {}, **_choices("adversary.thief.sybils.assignment", Sybils, "assignment")},
@@ -262,8 +265,8 @@ def _strategies():
     """Return the strategies, and the active one with each of its choices."""
     path = "adversary.thief.strategy"
     choices = {
-        f"active, {kind}": at(path, {**part(Strategy, "active"), "choice": part(Choice, kind)})
-        for kind in kinds(Choice)
+        f"active, {kind}": at(path, {**part(Strategy, "active"), "choice": part(Acquisition, kind)})
+        for kind in kinds(Acquisition)
     }
     return {**parts(Strategy, path), **choices}
 

@@ -22,6 +22,7 @@ from adversaries import (
     Sharing,
     Sybils,
     Voting,
+    judge,
 )
 from adversaries.contract import pick
 from analysis import estimate
@@ -40,7 +41,7 @@ def attack(zoo, adversary, arrivals=None, workers=1, **policies):
     campaign.launch(built)
     built.env.run(until=500.0)
     record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
-    return campaign.judge(record, RECIPE), record
+    return judge(campaign, record, RECIPE), record
 
 
 @pytest.mark.parametrize("table", ["psml-cifar10", "psml-svhn"])
@@ -133,7 +134,7 @@ def test_votes_see_through_noise():
             campaign = Campaign("thief", adversary, 7, zoo, seed)
             campaign.launch(built)
             built.env.run(until=500.0)
-            found[search.kind].append(campaign.judge(built.record(), RECIPE).fingerprint.models_found)
+            found[search.kind].append(judge(campaign, built.record(), RECIPE).fingerprint.models_found)
     more = estimate([float(b - a) for a, b in zip(*found.values(), strict=True)])
     assert more.mean - more.half_width > 0
 
@@ -203,7 +204,7 @@ def test_budgets_hold_under_retries_sybils_and_faults(most, accounts, retries, a
     built.env.run(until=30.0)
     record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
     assert (record.account >= 7).sum() <= most
-    assert len(campaign.judge(record, RECIPE).queries) == (record.account >= 7).sum()
+    assert len(judge(campaign, record, RECIPE).queries) == (record.account >= 7).sum()
 
 
 def test_sybils_stay_below_a_limit_per_account():
@@ -441,7 +442,7 @@ def test_soft_labels_train_too():
     campaign.launch(built)
     built.env.run(until=100)
     record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
-    hard, soft = (campaign.judge(record, CloneRecipe("cnn2", labels, 2)).extraction for labels in ("hard", "soft"))
+    hard, soft = (judge(campaign, record, CloneRecipe("cnn2", labels, 2)).extraction for labels in ("hard", "soft"))
     assert hard.labels == soft.labels == 50
     # These answers are one-hot, so the two recipes train on the same targets.
     assert (hard.accuracy, hard.fidelity) == (soft.accuracy, soft.fidelity)
@@ -481,7 +482,7 @@ def test_a_spec_that_several_models_meet_finds_none():
     campaign = Campaign("thief", FingerprintOnly(), 7, example_zoo(), 1)
     campaign.notes.phases.append(("fingerprint", 0.0, 0))
     campaign.notes.specs += [Spec(0.0, 0.1), Spec(0.0, 0.002), Spec(0.61, 0.0055), Spec(1.0, 0.1)]
-    judged = campaign.judge(built.record(attackers={7: "thief"}), RECIPE)
+    judged = judge(campaign, built.record(attackers={7: "thief"}), RECIPE)
     # Only the fastest model and the second are selected alone; five meet the first spec, and none the last.
     assert judged.fingerprint.models_found == 2
     assert judged.fingerprint.models_total == 4

@@ -38,11 +38,12 @@ from adversaries import (
     Strategy,
     Sybils,
     Uncertainty,
+    judge,
     recovered,
 )
 from adversaries.extraction.active import Round, farthest_first
 from adversaries.extraction.strategies import _Rewards, clustered
-from adversaries.judging import Judge
+from adversaries.judging.clones import Judge
 from experiments.example_run import example_zoo
 from policies import BySpec, LaplaceNoise, TokenBucket
 from sim import OUTCOMES, Crash
@@ -60,7 +61,7 @@ def attack(zoo, adversary: Adversary, recipe=RECIPE, until_s=200.0, seed=1, **se
     campaign.launch(built)
     built.env.run(until=until_s)
     record = built.record(attackers=dict.fromkeys(campaign.accounts, "thief"))
-    return campaign.judge(record, recipe), record, campaign
+    return judge(campaign, record, recipe), record, campaign
 
 
 def digits():
@@ -162,7 +163,7 @@ def test_noise_is_made_and_answered_by_the_networks():
     _, record, campaign = attack(zoo, oracle(source="noise"))
     first = len(zoo.answers.data.labels)
     assert (record.item >= first).all()
-    inputs = campaign.holdings.inputs(np.array(campaign.notes.items))
+    inputs = campaign.query_pool.inputs(np.array(campaign.notes.items))
     assert inputs.min() >= 0
     assert inputs.max() <= 1
     row = zoo.answers.models.index(campaign.target_model())
@@ -234,7 +235,7 @@ def test_k_centre_chooses_in_the_clones_answers():
 
 
 def test_deepfool_is_exact_where_the_boundary_is_flat():
-    from adversaries.learning import boundary_distances
+    from adversaries.extraction.clone_training import boundary_distances
 
     victim = blobs_zoo(2).answers.networks
     inputs = blobs_zoo(2).answers.data.inputs[:200]
@@ -321,7 +322,7 @@ def test_augmented_items_lie_a_step_from_old_ones_and_double():
     first = len(zoo.answers.data.labels)
     assert (items[:20] < first).all()
     assert (items[20:80] >= first).all()
-    inputs = campaign.holdings.inputs(items)
+    inputs = campaign.query_pool.inputs(items)
     apart = np.abs(inputs[20:40] - inputs[:20])
     moved = apart[(inputs[:20] > 0.1) & (inputs[:20] < 0.9)]
     assert moved == pytest.approx(0.1, abs=1e-6)
@@ -336,7 +337,7 @@ def test_data_free_attacks_ask_for_nothing_that_they_did_not_make(strategy):
     )
     assert (record.item >= len(zoo.answers.data.labels)).all()
     assert judged.extraction.own_clone.labels == 200
-    inputs = campaign.holdings.inputs(record.item)
+    inputs = campaign.query_pool.inputs(record.item)
     assert inputs.min() >= 0
     assert inputs.max() <= 1
 
@@ -344,7 +345,7 @@ def test_data_free_attacks_ask_for_nothing_that_they_did_not_make(strategy):
 def test_forward_differences_find_the_gradient_that_the_black_box_hides():
     import torch
 
-    from adversaries.generating import Maker, corrected, slope
+    from adversaries.extraction.generator import Maker, corrected, slope
 
     victim = blobs_zoo().answers.networks
     maker = Maker((8,), 3, "linear", 1, (0.03, 0.01), np.random.default_rng(1))
@@ -583,7 +584,7 @@ def test_answers_are_counted_by_the_model_that_gave_them():
 
 
 def test_mixmatch_learns_from_items_without_labels():
-    from adversaries.learning import mixmatch, supervised
+    from adversaries.extraction.clone_training import mixmatch, supervised
 
     zoo = builtin_zoo("digits")
     data, row = zoo.answers.data, zoo.answers.models.index("cnn16")
@@ -609,7 +610,7 @@ def test_mixmatch_learns_from_items_without_labels():
 def test_guesses_count_more_and_more():
     import torch
 
-    from adversaries.learning import _mixmatch_loss
+    from adversaries.extraction.clone_training import _mixmatch_loss
 
     network = networks.build("linear", (8,), 3, 1)
     x, u = torch.randn(2, 30, 8, generator=torch.Generator().manual_seed(1))

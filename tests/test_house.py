@@ -85,6 +85,37 @@ def test_nothing_that_a_fleet_stands_on_knows_it():
             assert not {"sim.fleet.path", *DRIVERS} & imported(path), path
 
 
+def names_in(path):
+    return {
+        node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name | ast.Attribute | ast.alias)
+    }
+
+
+ATTACKING = sorted(path for path in (ROOT / "adversaries").rglob("*.py") if path.parent.name != "judging")
+FACADE = ROOT / "adversaries" / "__init__.py"
+
+
+@pytest.mark.parametrize("path", ATTACKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_attack_knows_its_judge_or_the_record_of_a_run(path):
+    """Not even the campaign, which starts it: what hands a record to the judge stands above both."""
+    if path != FACADE:
+        assert not {name for name in imported(path) if name.startswith(("adversaries.judging", "sim.records"))}
+        assert not {"RunRecord", "AttackRecord"} & names_in(path)
+        assert "adversaries" not in imported(path), "the package itself brings the judge along"
+
+
+def test_rooms_of_the_adversaries_stand_on_those_below():
+    """Fingerprinting knows no extraction; nothing that attacks are made of knows an attack."""
+    above = {"adversaries.fingerprinting": ("adversaries.extraction",)}
+    single = ("contract", "oracle", "wrappers", "query_pool", "sybils", "campaign")
+    above |= {f"adversaries.{name}": ("adversaries.extraction", "adversaries.fingerprinting") for name in single}
+    for path in ATTACKING:
+        barred = next((far for near, far in above.items() if dotted(path).startswith(near)), ())
+        assert not [name for name in imported(path) if barred and name.startswith(barred)], path
+
+
 def test_no_modules_import_each_other_in_a_circle():
     """Also not for type hints: a circle of knowledge is one, too."""
     names = {dotted(path): path for path in MODULES}

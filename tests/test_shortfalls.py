@@ -31,6 +31,7 @@ from adversaries import (
     Strategy,
     TimingFingerprint,
     Watch,
+    judge,
 )
 from adversaries.extraction.strategies import clustered
 from analysis import summarize
@@ -49,7 +50,7 @@ STRATEGIES = [
 
 def notes_of(adversary, recipe=RECIPE, classes=4, **policies):
     record, campaign = example_run(adversary, classes, **policies)
-    return campaign.judge(record, recipe).notes
+    return judge(campaign, record, recipe).notes
 
 
 def asked(queries_=100, **fields):
@@ -78,7 +79,7 @@ def test_every_strategy_says_when_its_source_is_smaller_than_its_budget(strategy
     assert ("used up" in line) == (of_pool == POOL)
     assert ("makes its own" in line) == (not of_pool)
     assert ("answered before" in line) == (len(set(items)) < len(items))
-    assert campaign.judge(record, RECIPE).extraction.repeats == len(items) - len(set(items))
+    assert judge(campaign, record, RECIPE).extraction.repeats == len(items) - len(set(items))
 
 
 @pytest.mark.parametrize("strategy", [RandomQueries(), Active(rounds=2), KnockoffAdaptive(kinds=2, batch=2)])
@@ -94,7 +95,7 @@ def test_repeats_are_said_without_a_small_source_too():
     record, campaign = example_run(asked(39, strategy=KnockoffAdaptive(kinds=12, batch=13)))
     items = campaign.notes.items
     assert len(set(items)) < len(items)
-    assert "some answers are to items that were answered before" in campaign.judge(record, RECIPE).notes
+    assert "some answers are to items that were answered before" in judge(campaign, record, RECIPE).notes
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def campaign_until(adversary, until_s, closes_s=np.inf):
     campaign = Campaign("thief", adversary, 7, zoo, 1)
     campaign.launch(built)
     built.env.run(until=until_s)
-    return campaign.judge(built.record(attackers={7: "thief"}), RECIPE)
+    return judge(campaign, built.record(attackers={7: "thief"}), RECIPE)
 
 
 SPENT = "its budget of 1,000 queries was spent"
@@ -237,13 +238,13 @@ def test_mixmatch_without_unlabelled_items_says_that_it_is_supervised():
     line = "MixMatch had no item left without a label: the clone learns as the supervised one does"
     adversary = asked(100)
     record, campaign = example_run(adversary)
-    supervised, mixmatch = (campaign.judge(record, recipe) for recipe in BOTH)
+    supervised, mixmatch = (judge(campaign, record, recipe) for recipe in BOTH)
     assert supervised.extraction == mixmatch.extraction
     assert line in mixmatch.notes
     record, campaign = example_run(asked(20))
-    assert not any("MixMatch" in note for note in campaign.judge(record, BOTH[1]).notes)
+    assert not any("MixMatch" in note for note in judge(campaign, record, BOTH[1]).notes)
     supervised_first = example_run(adversary)[1]
-    assert line not in supervised_first.judge(record, BOTH[0]).notes
+    assert line not in judge(supervised_first, record, BOTH[0]).notes
 
 
 def test_checkpoints_beyond_the_labels_are_said():
@@ -271,6 +272,6 @@ def test_a_run_says_of_its_attack_what_was_not_as_asked():
 
 def test_what_an_attack_says_does_not_depend_on_how_often_it_is_judged():
     record, campaign = example_run(asked(100))
-    assert campaign.judge(record, BOTH[1]).notes == campaign.judge(record, BOTH[1]).notes
-    attack = campaign.judge(record, BOTH[1])
+    assert judge(campaign, record, BOTH[1]).notes == judge(campaign, record, BOTH[1]).notes
+    attack = judge(campaign, record, BOTH[1])
     assert summarize(record, [attack], "s", 1).attacks[0].notes == attack.notes

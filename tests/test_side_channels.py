@@ -22,10 +22,11 @@ from adversaries import (
     TimingFingerprint,
     Voting,
     Watch,
+    judge,
 )
-from adversaries.cells import centred
-from adversaries.noisy_search import laplace_cdf
-from adversaries.side_channels import steps
+from adversaries.fingerprinting.cells import centred
+from adversaries.fingerprinting.noisy_search import laplace_cdf
+from adversaries.fingerprinting.side_channels import steps
 from experiments.example_run import example_zoo
 from policies import ExponentialMechanism, LaplaceNoise
 from sim import NOISE, ModelWithdrawal, Spec, deploy
@@ -41,7 +42,7 @@ def attack(zoo, adversary, arrivals=None, until_s=500.0, seed=1, **settings):
     campaign.launch(built)
     built.env.run(until=until_s)
     record = built.record(attackers={7: "thief"})
-    return campaign.judge(record, RECIPE), campaign
+    return judge(campaign, record, RECIPE), campaign
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

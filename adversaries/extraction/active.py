@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.asking import Oracle
-from adversaries.cloning import CloneRecipe
 from adversaries.contract import Notes, Process
+from adversaries.extraction.recipe import CloneRecipe
 from adversaries.extraction.strategies import Strategy
+from adversaries.oracle import Oracle
 from sim.contracts import Part, fitting
 from zoo.training import check_architecture, check_takes
 
@@ -40,11 +40,11 @@ class Round:
     notes: Notes = field(default_factory=Notes)
 
 
-class Choice(Part):
+class Acquisition(Part):
     """Choose which items to ask next."""
 
     @abstractmethod
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return positions of ``count`` of the items that have not been asked, shape (count,), without repeats."""
 
     def check_items(self, shape: tuple[int, ...]) -> None:
@@ -55,32 +55,32 @@ def _entropy(probabilities: Floats) -> NDArray[np.float64]:
     return np.asarray(-(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(axis=1))
 
 
-def _answers(now: Round, inputs: Floats) -> Floats:
+def _answers(round_: Round, inputs: Floats) -> Floats:
     from zoo import networks  # noqa: PLC0415 -- torch is imported only where a clone is asked
 
-    return networks.probabilities(now.clone, inputs)
+    return networks.probabilities(round_.clone, inputs)
 
 
 @dataclass(frozen=True)
-class Uncertainty(Choice):
+class Uncertainty(Acquisition):
     """Take the items whose answer has the highest entropy under the clone."""
 
     kind = "uncertainty"
 
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        return np.argsort(-_entropy(_answers(now, now.inputs)), kind="stable")[:count]
+        return np.argsort(-_entropy(_answers(round_, round_.inputs)), kind="stable")[:count]
 
 
 @dataclass(frozen=True)
-class KCentre(Choice):
+class KCentre(Acquisition):
     """Take the items that lie farthest from all that are known, one after the other, in the clone's answers."""
 
     kind = "k-centre"
 
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        return farthest_first(_answers(now, now.inputs), _answers(now, now.known), count)
+        return farthest_first(_answers(round_, round_.inputs), _answers(round_, round_.known), count)
 
 
 def farthest_first(points: Floats, centres: Floats, count: int) -> NDArray[np.int64]:
@@ -99,7 +99,7 @@ def farthest_first(points: Floats, centres: Floats, count: int) -> NDArray[np.in
 
 
 @dataclass(frozen=True)
-class DeepFool(Choice):
+class DeepFool(Acquisition):
     """Take the items that the least change carries over a boundary of the clone (DFAL; DeepFool, CVPR 2016).
 
     Attributes:
@@ -109,17 +109,17 @@ class DeepFool(Choice):
     kind = "deepfool"
     candidates: int = 2000
 
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        from adversaries.learning import boundary_distances  # noqa: PLC0415 -- torch only where gradients are taken
+        from adversaries.extraction.clone_training import boundary_distances  # noqa: PLC0415 -- torch only where gradients are taken
 
-        some = now.rng.permutation(len(now.inputs))[: max(self.candidates, count)]
-        apart = boundary_distances(now.clone, now.inputs[some])
+        some = round_.rng.permutation(len(round_.inputs))[: max(self.candidates, count)]
+        apart = boundary_distances(round_.clone, round_.inputs[some])
         return np.asarray(some[np.argsort(apart, kind="stable")[:count]])
 
 
 @dataclass(frozen=True)
-class DeepFoolKCentre(Choice):
+class DeepFoolKCentre(Acquisition):
     """Take, of the items nearest to a boundary, those that lie farthest from all that are known.
 
     Attributes:
@@ -131,14 +131,16 @@ class DeepFoolKCentre(Choice):
     candidates: int = 2000
     shortlist: int = 3
 
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        near = DeepFool(self.candidates).choose(now, self.shortlist * count)
-        return np.asarray(near[farthest_first(_answers(now, now.inputs[near]), _answers(now, now.known), count)])
+        near = DeepFool(self.candidates).choose(round_, self.shortlist * count)
+        return np.asarray(
+            near[farthest_first(_answers(round_, round_.inputs[near]), _answers(round_, round_.known), count)]
+        )
 
 
 @dataclass(frozen=True)
-class EntropyReverse(Choice):
+class EntropyReverse(Acquisition):
     """Take the items that the clone is surest of: cheap where a query's price grows with what it tells.
 
     The cost-aware attacker of the calibrated proof-of-work's evaluation (ICLR 2022, arXiv 2201.09243).
@@ -146,13 +148,13 @@ class EntropyReverse(Choice):
 
     kind = "entropy-reverse"
 
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        return np.argsort(_entropy(_answers(now, now.inputs)), kind="stable")[:count]
+        return np.argsort(_entropy(_answers(round_, round_.inputs)), kind="stable")[:count]
 
 
 @dataclass(frozen=True)
-class LeastPrivacyCost(Choice):
+class LeastPrivacyCost(Acquisition):
     """Take the items on which an ensemble of clones votes with the widest gap: the least privacy cost by PATE.
 
     Each clone is trained on its own part of the answers; under PATE an answer costs the less, the larger the gap
@@ -179,17 +181,17 @@ class LeastPrivacyCost(Choice):
         """Raise ``ValueError`` if the architecture does not take such items."""
         fitting(("architecture",), lambda: check_takes(self.architecture, shape))
 
-    def choose(self, now: Round, count: int) -> NDArray[np.int64]:
+    def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        from adversaries.learning import supervised  # noqa: PLC0415 -- torch only where clones are trained
+        from adversaries.extraction.clone_training import supervised  # noqa: PLC0415 -- torch only where clones are trained
         from zoo import networks  # noqa: PLC0415
 
         recipe = CloneRecipe(self.architecture, "soft", self.epochs)
-        if len(now.known) < self.voters:
-            now.notes.remark(f"there were fewer answers than the {self.voters} voters asked for")
-        parts = np.array_split(now.rng.permutation(len(now.known)), min(self.voters, len(now.known)))
-        voters = [supervised(now.known[part], now.answers[part], recipe, now.rng) for part in parts]
-        answers = np.stack([networks.probabilities(voter, now.inputs) for voter in voters])
+        if len(round_.known) < self.voters:
+            round_.notes.remark(f"there were fewer answers than the {self.voters} voters asked for")
+        parts = np.array_split(round_.rng.permutation(len(round_.known)), min(self.voters, len(round_.known)))
+        voters = [supervised(round_.known[part], round_.answers[part], recipe, round_.rng) for part in parts]
+        answers = np.stack([networks.probabilities(voter, round_.inputs) for voter in voters])
         votes = np.sort(np.eye(answers.shape[2])[answers.argmax(axis=2)].sum(axis=0), axis=1)
         sure = answers.mean(axis=0).max(axis=1)  # breaks the many ties of a few voters
         return np.argsort(-(votes[:, -1] - votes[:, -2] + sure), kind="stable")[:count]
@@ -211,7 +213,7 @@ class Active(Strategy):
     """
 
     kind = "active"
-    choice: Choice = field(default_factory=Uncertainty)
+    choice: Acquisition = field(default_factory=Uncertainty)
     rounds: int = 4
     start_share: float = 0.2
     recipe: CloneRecipe = field(default_factory=lambda: CloneRecipe("cnn8x2", "soft", 15))
@@ -235,7 +237,7 @@ class Active(Strategy):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.learning import supervised  # noqa: PLC0415 -- torch only where clones are trained
+        from adversaries.extraction.clone_training import supervised  # noqa: PLC0415 -- torch only where clones are trained
 
         left = rng.permutation(oracle.pool)
         first = max(1, min(len(left), round(self.start_share * oracle.client.remaining)))
@@ -255,8 +257,8 @@ class Active(Strategy):
                 yield oracle.client.wait(seconds)
                 offered = rng.permutation(len(left))[: self.candidates or None]
                 clone = supervised(known, answers, self.recipe, rng)
-                now = Round(clone, oracle.inputs(left[offered]), known, answers, rng, oracle.notes)
-                taken = offered[self.choice.choose(now, min(each, len(offered)))]
+                round_ = Round(clone, oracle.inputs(left[offered]), known, answers, rng, oracle.notes)
+                taken = offered[self.choice.choose(round_, min(each, len(offered)))]
             items = left[taken]
             left = np.delete(left, taken)
             yield from oracle.query(items.tolist())

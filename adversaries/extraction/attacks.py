@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from adversaries.asking import Manner, oracle
 from adversaries.contract import Adversary, Notes, Process, pick
 from adversaries.extraction.strategies import RandomQueries, Strategy
-from adversaries.holdings import Holdings, Source
-from adversaries.manners import Retry
-from adversaries.search import Grid, MostAccurateFirst, Search, feasible
+from adversaries.fingerprinting.search import Grid, MostAccurateFirst, Search, feasible
+from adversaries.oracle import QueryWrapper, oracle
+from adversaries.query_pool import QueryPool, Source
+from adversaries.wrappers import Retry
 from sim import BudgetExhausted, Client, Spec
 from sim.contracts import fitting
 from zoo import Zoo
@@ -32,7 +32,7 @@ class ExtractionAttack(Adversary):
 
     strategy: Strategy = field(default_factory=RandomQueries)
     source: Source = "in-distribution"
-    manner: tuple[Manner, ...] = (Retry(),)
+    manner: tuple[QueryWrapper, ...] = (Retry(),)
     parallel: int = 1
 
     def __post_init__(self) -> None:
@@ -55,13 +55,13 @@ class ExtractionAttack(Adversary):
         fitting(("strategy",), lambda: self.strategy.check_victim(data.inputs.shape[1:], data.classes))
 
     def extract(
-        self, client: Client, spec: Spec, notes: Notes, holdings: Holdings, rng: np.random.Generator
+        self, client: Client, spec: Spec, notes: Notes, query_pool: QueryPool, rng: np.random.Generator
     ) -> Process:
         """Return the extraction at a spec as a process."""
         notes.chosen = spec
         notes.begin("extract", client)
         asking = oracle(
-            client, spec, notes, holdings, rng, source=self.source, manner=self.manner, parallel=self.parallel
+            client, spec, notes, query_pool, rng, source=self.source, manner=self.manner, parallel=self.parallel
         )
         return self.strategy.collect(asking, rng)
 
@@ -96,7 +96,7 @@ class FingerprintThenExtract(ExtractionAttack):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
         whole = client.budget
         client.budget = round(whole * self.fingerprint_share)
@@ -106,7 +106,7 @@ class FingerprintThenExtract(ExtractionAttack):
         except BudgetExhausted:  # it goes on with what it has found
             notes.remark("its share of the budget ended the fingerprint before it was done")
         client.budget = whole
-        yield from self.extract(client, self._chosen(notes), notes, holdings, rng)
+        yield from self.extract(client, self._chosen(notes), notes, query_pool, rng)
 
     def _chosen(self, notes: Notes) -> Spec:
         usable = [spec for spec in notes.specs if spec.max_latency_s <= self.latency_bound_s]
@@ -129,10 +129,10 @@ class NaiveExtraction(ExtractionAttack):
     kind = "naive-extraction"
     bounded: bool = True
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
         spec = Spec(0.0, self.latency_bound_s if self.bounded else float("inf"))
-        return self.extract(client, spec, notes, holdings, rng)
+        return self.extract(client, spec, notes, query_pool, rng)
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,6 @@ class OracleExtraction(ExtractionAttack):
         if self.model is not None and self.model not in zoo.models():
             raise ValueError(f"model is {self.model!r}; allowed: {', '.join(zoo.models())}")
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
-        return self.extract(client, Spec(0.0, self.latency_bound_s), notes, holdings, rng)
+        return self.extract(client, Spec(0.0, self.latency_bound_s), notes, query_pool, rng)

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from adversaries.asking import Oracle
 from adversaries.contract import Process
 from adversaries.extraction.strategies import Strategy
+from adversaries.oracle import Oracle
 from sim.contracts import fitting
 from zoo.training import check_architecture, check_takes
 
@@ -78,7 +78,7 @@ class DisGuide(_DataFree):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.generating import Maker  # noqa: PLC0415 -- torch is imported only where networks learn
+        from adversaries.extraction.generator import Maker  # noqa: PLC0415 -- torch is imported only where networks learn
 
         rates = self.student_rate, self.generator_rate
         maker = Maker(item_shape(oracle), oracle.classes, self.architecture, 2, rates, rng)
@@ -128,7 +128,7 @@ class DataFreeExtraction(_DataFree):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.generating import Maker  # noqa: PLC0415 -- torch is imported only where networks learn
+        from adversaries.extraction.generator import Maker  # noqa: PLC0415 -- torch is imported only where networks learn
 
         rates = self.student_rate, self.generator_rate
         maker = Maker(item_shape(oracle), oracle.classes, self.architecture, 1, rates, rng)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from simpy.events import Event
 
-from adversaries.asking import Oracle, Reply
-from adversaries.cloning import CloneRecipe
 from adversaries.contract import Process
+from adversaries.extraction.recipe import CloneRecipe
 from adversaries.extraction.strategies import Strategy
+from adversaries.oracle import Oracle, Reply
 from sim import Answer
 from sim.contracts import fitting
 from zoo.training import check_takes
@@ -77,7 +77,7 @@ class JacobianAugmentation(Strategy):
         self, oracle: Oracle, rng: np.random.Generator, known: Reply, number: int
     ) -> Generator[Event, Answer, Reply]:
         """Return items and answers with those that one more round has added."""
-        from adversaries.learning import along_gradient, supervised  # noqa: PLC0415 -- torch only where clones are
+        from adversaries.extraction.clone_training import along_gradient, supervised  # noqa: PLC0415 -- torch only where clones are
 
         items, answers = known
         seconds = self.train_s_per_answer * len(oracle.notes.items)

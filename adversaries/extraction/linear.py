@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
-from adversaries.asking import Oracle
 from adversaries.contract import Process
 from adversaries.extraction.strategies import Strategy
+from adversaries.oracle import Oracle
 from sim import Answer
 
 Doubles = NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.asking import Oracle
 from adversaries.contract import Process
+from adversaries.oracle import Oracle
 from sim.contracts import Part, fitting
 from zoo.training import check_architecture, check_takes
 
@@ -101,7 +101,7 @@ class KnockoffAdaptive(Strategy):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.learning import OnlineClone  # noqa: PLC0415 -- torch is imported only where a clone is trained
+        from adversaries.extraction.clone_training import OnlineClone  # noqa: PLC0415 -- torch is imported only where a clone is trained
 
         items, groups = oracle.pool, clustered(oracle.inputs(oracle.pool), self.kinds, rng)
         if len(np.unique(groups)) < self.kinds:

@@ -1,4 +1,4 @@
-"""Data-free learning: a generator that makes items, and students that learn the answers to them."""
+"""Data-free extraction: a generator that makes items, and students that learn the answers to them."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from adversaries.contract import Adversary, Notes, Process
-from adversaries.holdings import Holdings
-from adversaries.search import Grid, MostAccurateFirst, Search, feasible
+from adversaries.fingerprinting.search import Grid, MostAccurateFirst, Search, feasible
+from adversaries.query_pool import QueryPool
 from sim import Client
 
 
@@ -33,7 +33,7 @@ class FingerprintOnly(Adversary):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:  # noqa: ARG002
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:  # noqa: ARG002
         """Return the attack as a process."""
         notes.begin("fingerprint", client)
         return self.search.search(partial(feasible, client), self.grid, notes.specs)

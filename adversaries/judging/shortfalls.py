@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
 
-from adversaries.cloning import CloneRecipe
+from adversaries.campaign import Ended
 from adversaries.contract import Adversary, Notes
-
-Ended = Literal["running", "itself", "budget", "closed"]
-"""How an attack was at the end of the run: going on, over by itself, out of budget, or refused by a closed service."""
+from adversaries.extraction.recipe import CloneRecipe
 
 
 def of_course(adversary: Adversary, notes: Notes, ended: Ended, sent: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Judging: what a clone is worth, measured on held-out items against the truth that the attack never saw."""
+"""Clones: what one is worth, measured on held-out items against the truth that the attack never saw."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.cloning import CloneRecipe
 from adversaries.contract import Notes
-from adversaries.holdings import Holdings
+from adversaries.extraction.recipe import CloneRecipe
+from adversaries.query_pool import QueryPool
 from sim import CloneQuality
 from zoo import AnswerTable
 
@@ -90,22 +90,24 @@ class Judge:
 
 
 def trained_clone(
-    notes: Notes, holdings: Holdings, recipe: CloneRecipe, rng: np.random.Generator, labels: int
+    notes: Notes, query_pool: QueryPool, recipe: CloneRecipe, rng: np.random.Generator, labels: int
 ) -> object:
     """Return a clone trained from scratch on the first answers that an attack collected: track A.
 
     Args:
         notes: with at least one answer.
-        holdings: the attacker's items: their inputs, and the unlabelled ones for MixMatch.
+        query_pool: the attacker's items: their inputs, and the unlabelled ones for MixMatch.
         recipe: how to train.
         rng: draws the weights' seed and shuffles.
         labels: how many answers to use, at least 1.
     """
-    from adversaries.learning import train_clone  # noqa: PLC0415 -- torch is imported only where a network is trained
+    from adversaries.extraction.clone_training import train_clone  # noqa: PLC0415 -- torch is imported only where a network is trained
 
     items = np.array(notes.items[:labels])
-    pool = holdings.pools["in-distribution"]
-    unlabelled = holdings.inputs(np.setdiff1d(pool, items)) if recipe.learner == "mixmatch" else np.empty(0, np.float32)
+    pool = query_pool.pools["in-distribution"]
+    unlabelled = (
+        query_pool.inputs(np.setdiff1d(pool, items)) if recipe.learner == "mixmatch" else np.empty(0, np.float32)
+    )
     if recipe.learner == "mixmatch" and not len(unlabelled):
         notes.remark("MixMatch had no item left without a label: the clone learns as the supervised one does")
-    return train_clone(holdings.inputs(items), np.stack(notes.answers[:labels]), unlabelled, recipe, rng)
+    return train_clone(query_pool.inputs(items), np.stack(notes.answers[:labels]), unlabelled, recipe, rng)

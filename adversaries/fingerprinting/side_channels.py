@@ -12,8 +12,8 @@ import numpy as np
 from simpy.events import Event
 
 from adversaries.contract import Adversary, Notes, Process
-from adversaries.holdings import Holdings
-from adversaries.search import Ask, Grid, MostAccurateFirst, Question, Search, feasible
+from adversaries.fingerprinting.search import Ask, Grid, MostAccurateFirst, Question, Search, feasible
+from adversaries.query_pool import QueryPool
 from sim import NOISE, Answer, Client, Spec
 from zoo import Zoo
 
@@ -59,7 +59,7 @@ class TimingFingerprint(Adversary):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:  # noqa: ARG002
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:  # noqa: ARG002
         """Return the attack as a process."""
         notes.begin("fingerprint", client)
         accuracy, found = 0.0, list[tuple[float, float]]()
@@ -141,10 +141,10 @@ class OutputFingerprint(Adversary):
                 f"items must be at most those of the pool ({len(zoo.answers.data.pool)}), not {self.items}"
             )
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
         notes.begin("fingerprint", client)
-        probes = rng.choice(holdings.pools["in-distribution"], self.items, replace=False).tolist()
+        probes = rng.choice(query_pool.pools["in-distribution"], self.items, replace=False).tolist()
         grid = self.grid
 
         def count(spec: Spec) -> Count:
@@ -231,7 +231,7 @@ class Watch(Adversary):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, holdings: Holdings, rng: np.random.Generator) -> Process:  # noqa: ARG002
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:  # noqa: ARG002
         """Return the attack as a process."""
         ask = partial(feasible, client)
         while True:

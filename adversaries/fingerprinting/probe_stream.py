@@ -1,4 +1,4 @@
-"""Probing as a stream: queries with one tight spec, sent at a rate and not waited for."""
+"""A stream of probes: queries with one tight spec, sent at a rate and not waited for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from adversaries.contract import Adversary, Notes, Process
-from adversaries.holdings import Holdings
+from adversaries.query_pool import QueryPool
 from sim import NOISE, Client, Spec
 
 
@@ -42,7 +42,7 @@ class ProbeStream(Adversary):
         self,
         client: Client,
         notes: Notes,
-        holdings: Holdings,  # noqa: ARG002
+        query_pool: QueryPool,  # noqa: ARG002
         rng: np.random.Generator,
     ) -> Process:
         """Send probes until the budget or the run ends."""

@@ -1,4 +1,4 @@
-"""Manners of asking: again, in one's own time, many times over, under cover, and only as long as it pays."""
+"""Query wrappers: asking again, in one's own time, many times over, under cover, and only as long as it pays."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 from simpy.events import Event
 
-from adversaries.asking import Answers, Manner, Send, Setting
+from adversaries.oracle import Answers, QueryContext, QueryWrapper, Send
 from sim import Answer, BudgetExhausted, Spec
 
 
 @dataclass(frozen=True)
-class Retry(Manner):
+class Retry(QueryWrapper):
     """Ask again what was not answered, at once and at the cost of a query each time, as PSML's driver does.
 
     Attributes:
@@ -29,7 +29,7 @@ class Retry(Manner):
         if self.tries < 0:
             raise ValueError(f"tries must be at least 0, not {self.tries}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, context: QueryContext) -> Send:  # noqa: ARG002
         """Return what sends until all is answered."""
 
         def sending(items: Sequence[int]) -> Answers:
@@ -52,7 +52,7 @@ class Retry(Manner):
 
 
 @dataclass(frozen=True)
-class Pacing(Manner):
+class Pacing(QueryWrapper):
     """Wait between queries, and send only in a window of time that comes again and again.
 
     Attributes:
@@ -76,9 +76,9 @@ class Pacing(Manner):
         if self.every_s and not self.open_s <= self.every_s < np.inf:
             raise ValueError(f"every_s must be 0, or at least open_s and finite, not {self.every_s}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:
+    def applied(self, send: Send, context: QueryContext) -> Send:
         """Return what sends one query after the other, with the gaps."""
-        client, rng = setting.client, setting.rng
+        client, rng = context.client, context.rng
 
         def gap() -> Before:
             yield client.wait(rng.exponential(self.gap_s) if self.gaps == "poisson" else self.gap_s)
@@ -111,7 +111,7 @@ def _one_by_one(send: Send, before: Callable[[], Before]) -> Send:
 
 
 @dataclass(frozen=True)
-class Averaging(Manner):
+class Averaging(QueryWrapper):
     """Ask every item several times and take the mean of its answers: independent noise goes, fixed maps stay.
 
     Attributes:
@@ -125,13 +125,13 @@ class Averaging(Manner):
         if self.copies < 2:
             raise ValueError(f"copies must be at least 2, not {self.copies}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, context: QueryContext) -> Send:  # noqa: ARG002
         """Return what sends copies and gives back means."""
         return _copied(send, self.copies, _mean)
 
 
 @dataclass(frozen=True)
-class Filtering(Manner):
+class Filtering(QueryWrapper):
     """Ask every item several times and keep it only where enough of the answers have one top label.
 
     Against a service that answers with different models: what they disagree on says little about the target.
@@ -151,7 +151,7 @@ class Filtering(Manner):
         if not 0 < self.agreement <= 1:
             raise ValueError(f"agreement must be in (0, 1], not {self.agreement}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, context: QueryContext) -> Send:  # noqa: ARG002
         """Return what sends copies and drops what is disputed."""
 
         def settled(answers: Sequence[Answer]) -> Answer:
@@ -184,7 +184,7 @@ def _copied(send: Send, copies: int, merge: Callable[[Sequence[Answer]], Answer]
 
 
 @dataclass(frozen=True)
-class Cover(Manner):
+class Cover(QueryWrapper):
     """Mix in queries that look like a benign user's: items of the data's own distribution, specs of all kinds.
 
     Their answers are not used, and they count against the budget.
@@ -200,21 +200,21 @@ class Cover(Manner):
         if not 0 < self.share < 1:
             raise ValueError(f"share must be in (0, 1), not {self.share}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:
+    def applied(self, send: Send, context: QueryContext) -> Send:
         """Return what sends with cover before every item, as often as the share asks for."""
-        client, rng = setting.client, setting.rng
-        pool = setting.holdings.pools.get("in-distribution", np.array([-1]))
+        client, rng = context.client, context.rng
+        pool = context.query_pool.pools.get("in-distribution", np.array([-1]))
 
         def cover() -> Before:
             for _ in range(rng.geometric(1 - self.share) - 1):
-                looser = Spec(rng.uniform(0, setting.spec.min_accuracy), setting.spec.max_latency_s)
+                looser = Spec(rng.uniform(0, context.spec.min_accuracy), context.spec.max_latency_s)
                 yield client.ask(int(rng.choice(pool)), looser)
 
         return _one_by_one(send, cover)
 
 
 @dataclass(frozen=True)
-class GiveUp(Manner):
+class GiveUp(QueryWrapper):
     """End the attack when answers have become too dear.
 
     Attributes:
@@ -232,14 +232,14 @@ class GiveUp(Manner):
         if self.window < 1:
             raise ValueError(f"window must be at least 1, not {self.window}")
 
-    def applied(self, send: Send, setting: Setting) -> Send:
+    def applied(self, send: Send, context: QueryContext) -> Send:
         """Return what sends as long as it pays."""
         last: deque[Answer] = deque(maxlen=self.window)
 
         def sending(items: Sequence[int]) -> Answers:
             useful = sum(answer.probabilities is not None for answer in last)
             if len(last) == self.window and sum(answer.price for answer in last) > self.dollars * useful:
-                setting.notes.remark(f"gave up: answers cost more than {self.dollars:g} dollars each")
+                context.notes.remark(f"gave up: answers cost more than {self.dollars:g} dollars each")
                 raise BudgetExhausted
             answers = yield from send(items)
             last.extend(answers)

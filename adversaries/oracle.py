@@ -1,4 +1,4 @@
-"""Asking: how an attack sends its queries, plainly or in a manner that hides, repeats, cleans or gives up."""
+"""The oracle: how an attack sends its queries, plainly or through wrappers that hide, repeat, clean or give up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simpy.events import Event
 
 from adversaries.contract import Notes
-from adversaries.holdings import Holdings, Source
+from adversaries.query_pool import QueryPool, Source
 from sim import Answer, BudgetExhausted, Client, Spec
 from sim.contracts import Part
 
@@ -25,20 +25,20 @@ Reply = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
-    """Hold what a manner of asking has to work with.
+class QueryContext:
+    """Hold what a wrapper of queries has to work with.
 
     Attributes:
         client: sends.
         spec: that is asked for.
-        holdings: items to send besides.
+        query_pool: items to send besides.
         rng: of the attack.
-        notes: of the attack, for what a manner does not do as it was asked.
+        notes: of the attack, for what a wrapper does not do as it was asked.
     """
 
     client: Client
     spec: Spec
-    holdings: Holdings
+    query_pool: QueryPool
     rng: np.random.Generator
     notes: Notes = field(default_factory=Notes)
 
@@ -64,12 +64,12 @@ class Setting:
         return send
 
 
-class Manner(Part):
-    """Change how an attack asks; manners compose, the first of a list being the nearest to the service."""
+class QueryWrapper(Part):
+    """Change how an attack asks; wrappers compose, the first of a list being the nearest to the service."""
 
     @abstractmethod
-    def applied(self, send: Send, setting: Setting) -> Send:
-        """Return what sends in this manner through ``send``."""
+    def applied(self, send: Send, context: QueryContext) -> Send:
+        """Return what sends through ``send`` in this manner."""
 
 
 @dataclass
@@ -77,14 +77,14 @@ class Oracle:
     """Ask the service for the labels of items, at one spec and in one manner, and take down what it answers.
 
     Attributes:
-        setting: client, spec, items and generator.
+        context: client, spec, items and generator.
         notes: where answers are taken down.
         pool: numbers of the items of the attack's source.
         parallel: queries that may be under way at a time.
         send: sends a block in the attack's manner.
     """
 
-    setting: Setting
+    context: QueryContext
     notes: Notes
     pool: NDArray[np.int64]
     parallel: int
@@ -93,12 +93,12 @@ class Oracle:
     @property
     def client(self) -> Client:
         """The attack's client."""
-        return self.setting.client
+        return self.context.client
 
     @property
     def classes(self) -> int:
         """Number of classes of an answer."""
-        return self.setting.holdings.classes
+        return self.context.query_pool.classes
 
     def query(self, items: Sequence[int]) -> Generator[Event, Answer, Reply]:
         """Ask for the labels of items.
@@ -132,25 +132,25 @@ class Oracle:
 
     def inputs(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the inputs of items, float32, shape (n, ...)."""
-        return self.setting.holdings.inputs(items)
+        return self.context.query_pool.inputs(items)
 
 
 def oracle(
     client: Client,
     spec: Spec,
     notes: Notes,
-    holdings: Holdings,
+    query_pool: QueryPool,
     rng: np.random.Generator,
     *,
     source: Source,
-    manner: Sequence[Manner],
+    manner: Sequence[QueryWrapper],
     parallel: int,
 ) -> Oracle:
     """Return what asks at a spec: plainly with up to ``parallel`` queries under way, in all manners of the list."""
-    setting = Setting(client, spec, holdings, rng, notes)
-    send: Any = setting.plain(parallel)
+    context = QueryContext(client, spec, query_pool, rng, notes)
+    send: Any = context.plain(parallel)
     for one in manner:
-        send = one.applied(send, setting)
-    pool = holdings.pool(source, client, rng) if holdings.pools else np.empty(0, dtype=np.int64)
+        send = one.applied(send, context)
+    pool = query_pool.pool(source, client, rng) if query_pool.pools else np.empty(0, dtype=np.int64)
     notes.source, notes.pool = source, tuple(pool.tolist())
-    return Oracle(setting, notes, pool, parallel, send)
+    return Oracle(context, notes, pool, parallel, send)

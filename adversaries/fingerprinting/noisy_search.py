@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from adversaries.search import Ask, Found, Grid, Process, Search, turned
+from adversaries.fingerprinting.search import Ask, Found, Grid, Process, Search, turned
 from sim import Spec
 
 

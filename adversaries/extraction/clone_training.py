@@ -1,4 +1,4 @@
-"""Learning from answers: clones by supervision and by MixMatch, and what attacks ask of a clone's gradients."""
+"""Training of clones on answers by supervision and by MixMatch, and what attacks ask of a clone's gradients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from adversaries.cloning import CloneRecipe
+from adversaries.extraction.recipe import CloneRecipe
 from zoo import networks
 
 Floats = NDArray[np.float32]

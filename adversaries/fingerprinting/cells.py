@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from simpy.events import Event
 
-from adversaries.search import Ask, Grid, MostAccurateFirst, Process, Question, Search, bisect
+from adversaries.fingerprinting.search import Ask, Grid, MostAccurateFirst, Process, Question, Search, bisect
 from sim import Answer, Spec
 
 AGREEMENTS = 5

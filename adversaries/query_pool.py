@@ -19,7 +19,7 @@ NOISE_POOL = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class Holdings:
+class QueryPool:
     """Hold unlabelled items: their numbers and inputs, never what is true of them.
 
     Attributes:
@@ -33,7 +33,7 @@ class Holdings:
     synthetic: SyntheticItems | None = None
 
     @classmethod
-    def of(cls, answers: AnswerTable | None, synthetic: SyntheticItems | None) -> Holdings:
+    def of(cls, answers: AnswerTable | None, synthetic: SyntheticItems | None) -> QueryPool:
         """Return what an attacker of a zoo holds: the pools of its data set, without their labels."""
         if answers is None:
             return cls({})

@@ -1,4 +1,4 @@
-"""Recovery: undoing what a known defense did to an answer, by looking up what it does to answers like it."""
+"""Recovery of answers: undoing what a known defense did to an answer, by looking up what it does to answers like it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Judging: what an attack achieved, from its notes and from the truth in the record of the run. No attack sees it."""
