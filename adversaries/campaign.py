@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adversaries.contract import Adversary, Notes, Process, pick
 from adversaries.query_pool import QueryPool
 from sim import NOISE, BudgetExhausted, Client, Cluster, Spec, stream
+from sim.gateway.answering import Received, as_received, lasts
 from sim.gateway.decision import Decision
 from zoo import Zoo
 
@@ -33,6 +34,8 @@ class Campaign:
         notes: what the attack took down.
         query_pool: the items that it has.
         routes: returns how likely a served query at a spec is to go to each variant; None where it never started.
+        received: what the service's defenses make of answers at any time; None where they leave them as they are.
+        unforeseen: names of the defenses that change answers by their state, so that ``received`` leaves them out.
         ended: how the attack was when the run was over.
     """
 
@@ -44,6 +47,8 @@ class Campaign:
     notes: Notes = field(default_factory=Notes)
     query_pool: QueryPool = field(default_factory=lambda: QueryPool({}))
     routes: Callable[[Spec], NDArray[np.float64]] | None = None
+    received: Received | None = None
+    unforeseen: tuple[str, ...] = ()
     ended: Ended = "running"
 
     @property
@@ -65,6 +70,8 @@ class Campaign:
         self.query_pool = QueryPool.of(self.zoo.answers, cluster.synthetic)
         decision = cluster.decision(f"judge/{self.name}")
         self.routes = partial(_routes, decision, len(self.zoo), self.account)
+        self.received = as_received(cluster.hooks)
+        self.unforeseen = tuple(hook.name for hook in cluster.hooks.transform if not lasts(hook))
         cluster.env.process(self._process(client))
 
     def _process(self, client: Client) -> Process:

@@ -49,7 +49,7 @@ ATTACKED = (
         "solve_s",
         "challenges",
         ATTACK,
-        "own computing time spent on challenges",
+        "computing time that defenses asked of its clients, such as challenges",
         unit="s",
         measure=lambda own: own.attack.solve_s,
         in_run=False,

@@ -70,6 +70,7 @@ def close(
         notes=notes,
         power_w=np.array([(group.power_w, group.idle_power_w) for group in groups]),
         defenses=_defenses(gateway.hooks, service),
+        clients_s=dict(gateway.hooks.clients_s),
     )
 
 

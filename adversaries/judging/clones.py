@@ -14,7 +14,8 @@ from adversaries.query_pool import QueryPool
 from sim import CloneQuality
 from zoo import AnswerTable
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Vectors = NDArray[np.float32]
+Predict = Callable[[Vectors], Vectors]
 
 ADVERSARIAL_ITEMS = 500
 SMALLEST = 1e-12
@@ -29,12 +30,14 @@ class Judge:
         target: row of the intended victim.
         service: share of the attacker's answers that came from each model, by row; empty where nothing was answered.
         epsilon: radius of adversarial examples.
+        received: what the attacker receives for answers of a model to items; None where that is what the model says.
     """
 
     answers: AnswerTable
     target: int
     service: Mapping[int, float]
     epsilon: float
+    received: Callable[[Vectors, NDArray[np.int64]], Vectors] | None = None
 
     def quality(self, predict: Predict, labels: int, queries: int) -> CloneQuality:
         """Measure a clone on the test items.
@@ -58,12 +61,20 @@ class Judge:
             fidelity=float(agreement[self.target]),
             relative_accuracy=accuracy / self.answers.accuracy(self.target),
             fidelities=dict(zip(self.answers.models, agreement.tolist(), strict=True)),
-            service_fidelity=float(sum(share * agreement[row] for row, share in self.service.items()))
+            service_fidelity=float(sum(share * self._served(row, top) for row, share in self.service.items()))
             if self.service
             else None,
             kl_nats=float((victim * ratio).sum(axis=1).mean()),
             l1=float(np.abs(victim - clone).sum(axis=1).mean()),
         )
+
+    def _served(self, row: int, top: NDArray[np.int64]) -> float:
+        """Return the share of the test items on which labels are those that the attacker would receive of a model."""
+        test = self.answers.data.test
+        said = self.answers.top_labels()[row, test]
+        if self.received is not None:
+            said = self.received(self.answers.probabilities[row, test], test).argmax(axis=1)
+        return float((top == said).mean())
 
     def adversarial(self, clone: object) -> tuple[float | None, float | None]:
         """Return what a clone's gradients are good for, on at most 500 test items.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from adversaries.campaign import Campaign
 from adversaries.extraction.recipe import CloneRecipe
-from adversaries.judging.clones import Judge, trained_clone
-from adversaries.judging.shortfalls import of_clones, of_course, of_items, repeats
+from adversaries.judging.clones import Judge, Vectors, trained_clone
+from adversaries.judging.shortfalls import of_clones, of_course, of_defenses, of_items, repeats
 from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, Phase, RunRecord, stream
 from zoo import TRIGGERED
 
@@ -42,6 +43,7 @@ def judge(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> AttackR
         queries=tuple(rows.tolist()),
         phases=phases,
         train_s=campaign.notes.train_s,
+        solve_s=sum(record.clients_s.get(account, 0.0) for account in campaign.accounts),
         fingerprint=_fingerprint(campaign, phases, _share(hits)),
         extraction=_extraction(campaign, _share(hits[answered]), record.variant[asked][answered], recipe)
         if campaign.adversary.extracts
@@ -58,6 +60,7 @@ def judge(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> AttackR
 def _shortfalls(campaign: Campaign, asked: NDArray[np.int32], sent: int, recipe: CloneRecipe) -> list[str]:
     """Say what was not as it was asked for, as far as the whole attack shows it."""
     lines = of_course(campaign.adversary, campaign.notes, campaign.ended, sent)
+    lines += of_defenses(campaign.adversary, campaign.unforeseen)
     if not campaign.adversary.extracts:
         return lines
     if campaign.adversary.named_target is None and not campaign.front()[1]:
@@ -101,7 +104,7 @@ def _extraction(
     assert answers is not None  # or the attack would have been refused
     counts = {int(row): int(count) for row, count in zip(*np.unique(rows, return_counts=True), strict=True)}
     shares = {row: count / len(rows) for row, count in counts.items()}
-    clones = Judge(answers, answers.models.index(target), shares, recipe.epsilon)
+    clones = Judge(answers, answers.models.index(target), shares, recipe.epsilon, _receiving(campaign))
     by_name = {answers.models[row]: count for row, count in counts.items()}
     own = (
         None
@@ -140,18 +143,27 @@ def _asked(campaign: Campaign, labels: int) -> int:
 
 
 def _backdoor(campaign: Campaign, record: RunRecord, sent: list[NDArray[np.int64]]) -> Backdoor:
-    """Count the triggered items that were answered as wanted, and say how many were to be expected."""
+    """Count the triggered items for which the client received what he wants, and say how many were to be expected."""
     answers, label = campaign.zoo.answers, campaign.adversary.wanted_label
     assert answers is not None  # or the attack would have been refused
     rows = np.concatenate([np.empty(0, dtype=np.int64), *sent])
     served = rows[record.outcome[rows] == ANSWERED]
-    tops = answers.top_labels()
-    turned = int((tops[campaign.zoo.model_rows[record.variant[served]], record.item[served]] == label).sum())
+    turned = int((record.received_label[served] == label).sum())
     expected = None
     if campaign.notes.chosen is not None and campaign.routes is not None:
-        of_variant = (tops[:, answers.data.pools[TRIGGERED]] == label).mean(axis=1)[campaign.zoo.model_rows]
+        items, receiving = answers.data.pools[TRIGGERED], _receiving(campaign)
+        tops = answers.top_labels()[:, items]
+        if receiving is not None:
+            tops = np.stack([receiving(said[items], items).argmax(axis=1) for said in answers.probabilities])
+        of_variant = (tops == label).mean(axis=1)[campaign.zoo.model_rows]
         expected = float(campaign.routes(campaign.notes.chosen) @ of_variant)
     return Backdoor(len(served), turned, turned / len(served) if len(served) else None, expected)
+
+
+def _receiving(campaign: Campaign) -> Callable[[Vectors, NDArray[np.int64]], Vectors] | None:
+    """Return what the campaign's first account receives for answers to items; None where that is what models say."""
+    received = campaign.received
+    return None if received is None else lambda answers, items: received(answers, items, campaign.account)
 
 
 def _probabilities(network: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from adversaries.campaign import Ended
 from adversaries.contract import Adversary, Notes
@@ -32,6 +32,22 @@ def of_course(adversary: Adversary, notes: Notes, ended: Ended, sent: int) -> li
         lines.append("the budget ended the fingerprint before it was done")
     if adversary.extracts and not notes.items:
         lines.append("no answer was collected: there is no clone")
+    return lines
+
+
+def of_defenses(adversary: Adversary, unforeseen: Sequence[str]) -> list[str]:
+    """Say which defenses are left out of what is said of the service as a whole.
+
+    Args:
+        adversary: what was asked for.
+        unforeseen: names of the defenses whose answers depend on their state.
+    """
+    names = ", ".join(unforeseen)
+    lines = []
+    if names and adversary.extracts:
+        lines.append(f"fidelity to the service leaves out defense {names}, which changes answers by its state")
+    if names and adversary.wanted_label is not None:
+        lines.append(f"expected success leaves out defense {names}, which changes answers by its state")
     return lines
 
 

@@ -56,7 +56,8 @@ class Checkpoint:
     def __init__(self, gateway: Gateway, ledger: Ledger, frontends: Frontends, path: Path) -> None:
         hooks, answering = gateway.hooks, gateway.answering
         self._answering, self._env, self._ledger = answering, gateway.env, ledger
-        self._frontends, self._path, self._meter = frontends, path, hooks.meter
+        self._frontends, self._path = frontends, path
+        self._meter, self._clients_s = hooks.meter, hooks.clients_s
         self._screen = Screen(hooks, ledger)
         self._gpu_s: dict[Row, float] = {}
         self.spends_devices = bool(hooks.admit)
@@ -95,6 +96,11 @@ class Checkpoint:
         meter.cpu_s = meter.gpu_s = meter.client_s = 0.0
         return spent
 
+    def _ask_client(self, row: Row, client_s: float) -> None:
+        """Add what the client of a query is to compute to that of its account."""
+        account = self._account[row]
+        self._clients_s[account] = self._clients_s.get(account, 0.0) + client_s
+
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def screen(self, row: Row, frontend: Frontend) -> bool:
@@ -121,6 +127,8 @@ class Checkpoint:
         """Return for how long a core is taken by what was found out about a query, and what follows."""
         cpu_s, gpu_s, client_s = self._spent()
         path = self._path
+        if client_s:
+            self._ask_client(row, client_s)
         if gpu_s:
             self._gpu_s[row] = gpu_s
         if cpu_s:
@@ -173,6 +181,8 @@ class Checkpoint:
                 more_s, _, solving_s = self._spent()
                 cpu_s, client_s = cpu_s + more_s, client_s + solving_s
             self._meter.takes = ALL_TIMES
+            if client_s:
+                self._ask_client(row, client_s)
             return cpu_s, lambda: self._release(row, frontend, held_s + client_s, leave)
 
         frontend.cpu.submit(begin)

@@ -154,15 +154,31 @@ class Answering:
         return self._zoo.answers.top_labels()
 
 
-def as_received(hooks: Hooks) -> Callable[[Vector], Vector] | None:
-    """Return what the plain transforming hooks make of a block of answers; None without such a hook."""
-    plain: list[Hook] = [hook for hook in hooks.transform if hook.deployed.defense.plain and hook.reads == ("answers",)]
-    if not plain:
+Received = Callable[[Vector, NDArray[np.int64], int], Vector]
+"""From a model's answers to items, shape (n, classes), the items, and an account, to what that account receives."""
+
+
+def as_received(hooks: Hooks) -> Received | None:
+    """Return what the defenses would make of a block of answers at any time; None where no defense changes answers.
+
+    Defenses that keep state by answers, or give some queries a mark, are left out: theirs depends on what went before.
+    """
+    lasting = [hook for hook in hooks.transform if lasts(hook)]
+    if not lasting:
         return None
 
-    def received(answers: Vector) -> Vector:
-        for hook in plain:
-            answers = np.asarray(hook.function(answers), dtype=np.float32)
+    def received(answers: Vector, items: NDArray[np.int64], account: int) -> Vector:
+        values: dict[str, Any] = {"item": items, "account": np.full(len(items), account)}
+        for hook in lasting:
+            if "inputs" in hook.reads:
+                values["inputs"] = hook.deployed.inputs(items)
+            values["answers"] = answers
+            answers = np.asarray(hook(values), dtype=np.float32)
         return answers
 
     return received
+
+
+def lasts(hook: Hook) -> bool:
+    """Return whether a hook changes the same answer to the same item in the same way at any time."""
+    return hook.deployed.defense.plain and "mark" not in hook.reads

@@ -65,6 +65,7 @@ class Hooks:
         deployed: the defenses' states by name.
         admit, rewrite, choose, transform, release, observe, audit: the hooks that are used.
         meter: what hooks take by state, for the query that is under way.
+        clients_s: what the clients of each account were asked to compute, seconds.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Hooks:
     ) -> None:
         self._zoo, self._seed, self._synthetic = zoo, seed, synthetic
         self.meter = Spent()
+        self.clients_s: dict[int, float] = {}
         self.deployed = {name: self._deployed(name, defense, now) for name, defense in defenses.items()}
         self.admit, self.rewrite, self.choose, self.transform, self.release, self.observe, self.audit = (
             self._hooks(hook) for hook in ("admit", "rewrite", "choose", "transform", "release", "observe", "audit")

@@ -54,8 +54,9 @@ class CloneQuality:
         fidelity: share on which it agrees with the target.
         relative_accuracy: its accuracy over the target's.
         fidelities: share on which it agrees with each model, by name.
-        service_fidelity: expected share on which it agrees with an answer of the service at the spec that was asked
-            for: the fidelities weighted by how often each model answered; None without answers.
+        service_fidelity: expected share on which it agrees with an answer of the service, as clients receive it, at the
+            spec that was asked for: its agreement with what they receive of each model, weighted by how often each
+            answered; None without answers.
         kl_nats: mean Kullback-Leibler divergence of its probabilities from the target's, nats.
         l1: mean L1 distance of the two, in [0, 2].
     """
@@ -143,7 +144,7 @@ class AttackRecord:
         accounts: numbers of its accounts.
         queries: row of each of its queries in the run's columns, in order of sending.
         phases: in order.
-        solve_s: its own computing time spent on challenges, seconds.
+        solve_s: what defenses had its clients compute, such as challenges, seconds.
         train_s: its own computing time spent on training during the attack, simulated seconds.
         fingerprint: what fingerprinting found; None if it did none.
         extraction: what extraction achieved; None if it did none.

@@ -89,6 +89,7 @@ class RunRecord:
         open_loop: how many of the queries, the first ones, came from the open-loop users.
         notes: what is not as it was asked for, a line each.
         defenses: what each did, in order.
+        clients_s: what defenses had the clients of each account compute, seconds.
     """
 
     zoo: Zoo
@@ -127,6 +128,7 @@ class RunRecord:
     open_loop: int = 0
     notes: tuple[str, ...] = ()
     defenses: tuple[DefenseRecord, ...] = ()
+    clients_s: dict[int, float] = field(default_factory=dict)
 
     def part(self, rows: slice) -> RunRecord:
         """Return the record of some of the queries; what speaks of the whole run stays as it is."""
