@@ -32,7 +32,8 @@ from adversaries.fingerprinting.probe_stream import ProbeStream
 from adversaries.fingerprinting.search import BestUnderBound, Grid, MostAccurateFirst, Search, Sharing, Voting
 from adversaries.fingerprinting.side_channels import OutputFingerprint, TimingFingerprint, Watch
 from adversaries.judging.clones import Judge
-from adversaries.judging.judge import judge
+from adversaries.judging.evidence import evidence
+from adversaries.judging.judge import examine, judge
 from adversaries.oracle import Oracle, QueryWrapper
 from adversaries.query_pool import QueryPool
 from adversaries.sybils import Sybils
@@ -46,6 +47,8 @@ __all__ = [
     "Campaign",
     "Judge",
     "judge",
+    "examine",
+    "evidence",
     "ProbeStream",
     "FingerprintOnly",
     "TimingFingerprint",

@@ -130,7 +130,7 @@ ATTACKED = (
         "service_fidelity",
         "fidelity to the service",
         CLONE,
-        "expected share of the held-out items on which the clone agrees with an answer at the spec that was asked for",
+        "expected share of the held-out items on which the clone agrees with an answer as clients receive it",
         share=True,
         axis=CLOSE,
     ),

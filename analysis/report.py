@@ -90,7 +90,14 @@ def _as_wide_as_the_page(figure: go.Figure) -> str:
 
 def run_tables(summary: dict[str, Any]) -> list[Table]:
     """Return the tables of one run: the two groups of senders, the defenses, the attacks, and the cluster."""
-    several = [_defenses(summary), _attacks(summary), _clones(summary), _backdoors(summary), _outages(summary)]
+    several = [
+        _defenses(summary),
+        _evidence(summary),
+        _attacks(summary),
+        _clones(summary),
+        _backdoors(summary),
+        _outages(summary),
+    ]
     return [
         _groups(summary),
         *load_tables(summary),
@@ -176,6 +183,17 @@ def _defenses(summary: dict[str, Any]) -> Table:
     told = [m for m in metrics_in("defenses") if any(m.of(one) for one in summary["defenses"])]
     rows = [[one["name"], one["kind"], *(cell(metric, one) for metric in told)] for one in summary["defenses"]]
     return Table("Defenses, over the whole run", ["defense", "kind", *(metric.label for metric in told)], rows)
+
+
+def _evidence(summary: dict[str, Any]) -> Table:
+    """Return a row for each thing that a defense measured of an adversary after the run."""
+    rows = [
+        [one["name"], suspect, name, shown(value)]
+        for one in summary["defenses"]
+        for suspect, measured in one.get("evidence", {}).items()
+        for name, value in measured.items()
+    ]
+    return Table("Evidence of defenses after the run", ["defense", "adversary", "evidence", "value"], rows)
 
 
 def _attacks(summary: dict[str, Any]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -114,11 +114,18 @@ class DefenseSummary(Measured):
         name: as the scenario names it.
         kind: of the defense.
         metrics: those of a defense, by key; of flags None where it looks for nobody.
+        evidence: what its audit measured, by the name of the adversary and of the measure; empty where it has none.
     """
 
     name: str
     kind: str
     metrics: dict[str, float | None]
+    evidence: dict[str, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of ``summary.json``: with evidence where there is some."""
+        found = super().to_dict()
+        return found if self.evidence else {name: value for name, value in found.items() if name != "evidence"}
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,7 @@ def summarize(
     seed: int,
     *,
     offer: Offer | None = None,
+    evidence: Mapping[str, dict[str, dict[str, float]]] | None = None,
 ) -> Summary:
     """Compute all numbers of a finished run.
 
@@ -224,7 +232,9 @@ def summarize(
         scenario: its name.
         seed: of the run.
         offer: how much was to be sent, where that is known.
+        evidence: what audits measured, by the name of the defense, of the adversary and of the measure.
     """
+    found = evidence or {}
     benign, attacker = (_group(measured(record, attacking=attacking)) for attacking in (False, True))
     notes = [
         *record.notes,
@@ -244,7 +254,8 @@ def summarize(
         cluster=_cluster(record),
         attacks=tuple(_attack(record, attack) for attack in attacks),
         defenses=tuple(
-            DefenseSummary(one.name, one.kind, measures(DEFENSE, DefenseActs(record, one))) for one in record.defenses
+            DefenseSummary(one.name, one.kind, measures(DEFENSE, DefenseActs(record, one)), found.get(one.name, {}))
+            for one in record.defenses
         ),
         outages=_outages(record),
         zoo=_zoo(record),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from adversaries.judging.evidence import checked
 from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
 from sim import OUTCOMES, Defense, deploy
 from sim.contracts import READS, Misfit, Part
@@ -31,6 +32,8 @@ def check_defense(part: Defense) -> None:
         check_rewrite(name, hook)
     for hook in hooks.transform:
         _check_transform(part, hook)
+    for hook in hooks.audit:
+        _check_audit(name, hook)
     _check_charges(part, hooks)
     _check_truth(part)
     if not _used(hooks):
@@ -75,6 +78,23 @@ def check_rewrite(name: str, hook: Hook) -> None:
     assert all(map(np.array_equal, first, again)), f"{name} is not determined by its generator"
     single = rewritten(np.asarray(0.7), np.asarray(0.01))
     assert all(np.shape(value) == () for value in single), f"{name} must rewrite one spec to one spec"
+
+
+def _check_audit(name: str, hook: Hook) -> None:
+    """Check that an audit gives numbers, also of one who has no clone, and always the same."""
+    classes = _answers(example_zoo()).shape[1]
+
+    def certain(inputs: Any) -> Any:
+        return np.eye(classes, dtype=np.float32)[np.zeros(len(inputs), dtype=np.int64)]
+
+    for clone in (None, certain):
+        said = []
+        for _ in range(2):
+            try:
+                said.append(checked(hook.deployed.defense.kind, hook({"suspect": "thief", "clone": clone})))
+            except ValueError as wrong:
+                raise AssertionError(f"{name}: {wrong}") from None
+        assert said[0] == said[1], f"{name} audits the same clone in two ways"
 
 
 def _check_transform(part: Defense, hook: Hook) -> None:

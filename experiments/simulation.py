@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from adversaries import judge
+from adversaries import evidence, examine
 from analysis import Summary, attacks_frame, digest, requests_frame, steady_from_s, summarize
 from experiments.assembly import Experiment
 from experiments.scenario import Scenario
@@ -72,9 +72,11 @@ def simulate(experiment: Experiment, progress: Progress | None = None, built_s: 
         record = replace(record, horizon_s=end_s, paid_s=np.minimum(record.paid_s, end_s))
     if scenario.run.warmup == "mser-5":
         record = replace(record, warmup_s=max(record.warmup_s, steady_from_s(record)))
-    attacks = tuple(judge(campaign, record, scenario.clone) for campaign in experiment.campaigns)
+    verdicts = [examine(campaign, record, scenario.clone) for campaign in experiment.campaigns]
+    attacks = tuple(verdict.attack for verdict in verdicts)
+    audits = evidence(experiment.cluster.hooks, verdicts)
     timings["judge"] = clock()
-    summary = summarize(record, attacks, scenario.name, scenario.seed, offer=experiment.offer)
+    summary = summarize(record, attacks, scenario.name, scenario.seed, offer=experiment.offer, evidence=audits)
     timings["summarize"] = clock()
     seconds = {name: timings[name] - timings[before] for before, name in pairwise(timings)}
     return Result(scenario, record, attacks, summary, {"build": built_s, **seconds})

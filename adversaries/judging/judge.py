@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from adversaries.campaign import Campaign
 from adversaries.extraction.recipe import CloneRecipe
-from adversaries.judging.clones import Judge, Vectors, trained_clone
+from adversaries.judging.clones import Judge, Predict, Vectors, trained_clone
 from adversaries.judging.shortfalls import of_clones, of_course, of_defenses, of_items, repeats
 from sim import OUTCOMES, AttackRecord, Backdoor, Extraction, Fingerprint, Phase, RunRecord, stream
 from zoo import TRIGGERED
@@ -20,8 +21,33 @@ from zoo import TRIGGERED
 ANSWERED = OUTCOMES.index("answered")
 
 
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Hold what the judge found about one attack.
+
+    Attributes:
+        attack: what it achieved.
+        clone: from inputs to class probabilities: trained on all its answers by the recipe, or else the attack's own;
+            None where there is none.
+    """
+
+    attack: AttackRecord
+    clone: Predict | None
+
+
 def judge(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> AttackRecord:
     """Say what the attack achieved, from its notes and from the truth in the run's record."""
+    return examine(campaign, record, recipe).attack
+
+
+def examine(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> Verdict:
+    """Judge an attack, and keep its clone.
+
+    Args:
+        campaign: the attack, after the run.
+        record: of the run.
+        recipe: how clones are trained.
+    """
     rows = np.flatnonzero(np.isin(record.account, campaign.accounts))
     phases = _phases(campaign, record, rows)
     extracting = [p for p in phases if p.name == "extract"]
@@ -36,7 +62,11 @@ def judge(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> AttackR
     answered = record.outcome[asked] == ANSWERED
     hits = np.isin(record.variant[asked], targets) & answered
     shortfalls = _shortfalls(campaign, record.item[asked], len(rows), recipe)
-    return AttackRecord(
+    extraction, clone = None, campaign.notes.clone
+    if campaign.adversary.extracts:
+        extraction, trained = _extraction(campaign, _share(hits[answered]), record.variant[asked][answered], recipe)
+        clone = trained or clone
+    attack = AttackRecord(
         name=campaign.name,
         kind=campaign.adversary.kind,
         accounts=tuple(campaign.accounts),
@@ -45,9 +75,7 @@ def judge(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> AttackR
         train_s=campaign.notes.train_s,
         solve_s=sum(record.clients_s.get(account, 0.0) for account in campaign.accounts),
         fingerprint=_fingerprint(campaign, phases, _share(hits)),
-        extraction=_extraction(campaign, _share(hits[answered]), record.variant[asked][answered], recipe)
-        if campaign.adversary.extracts
-        else None,
+        extraction=extraction,
         backdoor=_backdoor(
             campaign, record, [rows[p.first_query : p.first_query + p.queries] for p in phases if p.name == "backdoor"]
         )
@@ -55,6 +83,7 @@ def judge(campaign: Campaign, record: RunRecord, recipe: CloneRecipe) -> AttackR
         else None,
         notes=(*campaign.notes.remarks, *shortfalls),
     )
+    return Verdict(attack, clone)
 
 
 def _shortfalls(campaign: Campaign, asked: NDArray[np.int32], sent: int, recipe: CloneRecipe) -> list[str]:
@@ -98,7 +127,8 @@ def _fingerprint(campaign: Campaign, phases: tuple[Phase, ...], hit_rate: float 
 
 def _extraction(
     campaign: Campaign, purity: float | None, served_by: NDArray[np.int16], recipe: CloneRecipe
-) -> Extraction:
+) -> tuple[Extraction, Predict | None]:
+    """Return what the extraction achieved, and the clone that was trained on all its answers, if it had any."""
     target, answers, notes = campaign.target_model(), campaign.zoo.answers, campaign.notes
     rows = campaign.zoo.model_rows[served_by]
     assert answers is not None  # or the attack would have been refused
@@ -112,7 +142,7 @@ def _extraction(
         else clones.quality(notes.clone, len(notes.items), _asked(campaign, len(notes.items)))
     )
     if not notes.items:
-        return Extraction(target, 0, purity, None, None, None, by_name, own_clone=own)
+        return Extraction(target, 0, purity, None, None, None, by_name, own_clone=own), None
     qualities, last = [], None
     for labels in sorted({n for n in recipe.checkpoints if n < len(notes.items)} | {len(notes.items)}):
         rng = stream(campaign.seed, f"clone/{campaign.name}")
@@ -120,7 +150,7 @@ def _extraction(
         qualities.append(clones.quality(partial(_probabilities, last), labels, _asked(campaign, labels)))
     clone = qualities[-1]
     transfer, robust = clones.adversarial(last)
-    return Extraction(
+    found = Extraction(
         target=target,
         labels=len(notes.items),
         purity=purity,
@@ -135,6 +165,7 @@ def _extraction(
         robust_accuracy=robust,
         repeats=repeats(notes),
     )
+    return found, partial(_probabilities, last)
 
 
 def _asked(campaign: Campaign, labels: int) -> int:
