@@ -42,6 +42,8 @@ from sim import (
     deploy,
 )
 from sim.contracts import Misfit
+from sim.engine.clock import Simulation
+from sim.fleet.cpu import Cpu
 from zoo import LatencyProfile
 
 PROFILE = LatencyProfile((1, 2), (1.0, 1.5))
@@ -183,10 +185,15 @@ def test_what_is_throttled_and_shed_is_padded_too():
 def test_a_padded_refusal_is_delivered_though_something_goes_on_for_ever():
     """A worker that fails by chance: the run ends when all is delivered, and not before."""
     fault = {"far": Crash(mtbf_s=1e9, mttr_s=1.0)}
-    record = finished(
-        one_variant(0.1), queries([0.0, 0.0], accuracy=[0.0, 0.99]), LatencyPadding(7.3, 0.0, cpu_s=0), faults=fault
-    )
-    assert record.delivered_s == pytest.approx([7.3, 7.3])
+    record = finished(one_variant(0.1), queries([0.0], accuracy=0.99), LatencyPadding(7.3, 0.0, cpu_s=0), faults=fault)
+    assert record.delivered_s == pytest.approx([7.3])
+
+
+def test_what_ends_on_a_multiple_has_it():
+    """.1 + .2 is a unit in the last place above .3, and no reason to wait for .4."""
+    padding_s = deploy(LatencyPadding(0.0, 0.1), example_zoo()).release[0].function
+    assert padding_s(0.1 + 0.2) == 0.0
+    assert padding_s(0.3001) == pytest.approx(0.0999)
 
 
 # --- near duplicates --------------------------------------------------------------------------------------------------
@@ -507,6 +514,29 @@ def test_outcomes_are_kept_back_in_the_order_of_the_scenario():
     arrivals = queries([0.0])
     assert finished(one_variant(0.8), arrivals, padding, puzzle).delivered_s == pytest.approx([1.3])
     assert finished(one_variant(0.8), arrivals, puzzle, padding).delivered_s == pytest.approx([2.0])
+    fine = LatencyPadding(0.0, 0.7, cpu_s=0)  # to 1.4, and from there to 2; or to 1, and from there to 1.4
+    assert finished(one_variant(0.8), arrivals, fine, padding).delivered_s == pytest.approx([2.0])
+    assert finished(one_variant(0.8), arrivals, padding, fine).delivered_s == pytest.approx([1.4])
+
+
+def test_jobs_of_a_core_are_done_in_the_order_in_which_they_come_also_within_a_moment():
+    """The second takes no time, and what follows from it comes behind the third, which waited before."""
+    env, done = Simulation(), []
+    cpu = Cpu(env, 1)
+
+    def job(name, seconds, then=lambda: None):
+        def begin():
+            done.append((name, env.now, cpu.idle))
+            return seconds, then
+
+        return begin
+
+    cpu.submit(job("first", 1.0))
+    cpu.submit(job("second", 0.0, lambda: cpu.submit(job("fourth", 0.0))))
+    cpu.submit(job("third", 0.5))
+    env.run()
+    assert [entry[:2] for entry in done] == [("first", 0), ("second", 1), ("third", 1), ("fourth", 1.5)]
+    assert [entry[2] for entry in done] == [True, False, False, True]  # somebody waits when the middle two begin
 
 
 # --- what clients receive ---------------------------------------------------------------------------------------------
