@@ -72,7 +72,7 @@ def constant_wait_s(servers: int, rate: float, service_s: float) -> float:
         rate: of arrivals; below servers / service_s.
         service_s: service time.
 
-    >>> constant_wait_s(1, 8.0, 0.1), round(constant_wait_s(2, 16.0, 0.1), 6)
+    >>> round(constant_wait_s(1, 8.0, 0.1), 6), round(constant_wait_s(2, 16.0, 0.1), 6)
     (0.2, 0.090328)
     """
     load = rate * service_s
