@@ -40,7 +40,7 @@ class Sybils:
         """
         turns = cycle(numbers)
         if self.assignment == "random":
-            return lambda item: numbers[int(rng.integers(len(numbers)))]  # noqa: ARG005
+            return lambda item: numbers[int(rng.integers(len(numbers)))]
         if self.assignment == "sticky":
             return lambda item: next(turns) if item == NOISE else numbers[item % len(numbers)]
-        return lambda item: next(turns)  # noqa: ARG005
+        return lambda item: next(turns)

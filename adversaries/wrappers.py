@@ -29,7 +29,7 @@ class Retry(QueryWrapper):
         if self.tries < 0:
             raise ValueError(f"tries must be at least 0, not {self.tries}")
 
-    def applied(self, send: Send, context: QueryContext) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, context: QueryContext) -> Send:
         """Return what sends until all is answered."""
 
         def sending(items: Sequence[int]) -> Answers:
@@ -125,7 +125,7 @@ class Averaging(QueryWrapper):
         if self.copies < 2:
             raise ValueError(f"copies must be at least 2, not {self.copies}")
 
-    def applied(self, send: Send, context: QueryContext) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, context: QueryContext) -> Send:
         """Return what sends copies and gives back means."""
         return _copied(send, self.copies, _mean)
 
@@ -151,7 +151,7 @@ class Filtering(QueryWrapper):
         if not 0 < self.agreement <= 1:
             raise ValueError(f"agreement must be in (0, 1], not {self.agreement}")
 
-    def applied(self, send: Send, context: QueryContext) -> Send:  # noqa: ARG002
+    def applied(self, send: Send, context: QueryContext) -> Send:
         """Return what sends copies and drops what is disputed."""
 
         def settled(answers: Sequence[Answer]) -> Answer:

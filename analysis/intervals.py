@@ -70,7 +70,7 @@ def share_of_runs(count: int, n: int) -> tuple[float, float]:
     >>> [round(end, 3) for end in share_of_runs(0, 5)]
     [0.0, 0.434]
     """
-    from scipy import stats  # noqa: PLC0415 -- as below
+    from scipy import stats
 
     found = stats.binomtest(count, n).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
@@ -93,7 +93,7 @@ def estimate(values: Sequence[float | None], within: tuple[float, float] | None 
         return Estimate(math.nan, math.nan, 0, within)
     if n == 1:
         return Estimate(float(known[0]), math.nan, 1, within)
-    from scipy import stats  # noqa: PLC0415 -- a second of import that a single run does without
+    from scipy import stats
 
     error = float(known.std(ddof=1)) / math.sqrt(n)
     return Estimate(float(known.mean()), float(stats.t.ppf(0.975, n - 1)) * error, n, within)
@@ -117,7 +117,7 @@ def difference(
     mean = float(sets[0].mean() - sets[1].mean())
     if n == 1:
         return Estimate(mean, math.nan, 1, within)
-    from scipy import stats  # noqa: PLC0415 -- as above
+    from scipy import stats
 
     squares = [float(known.var(ddof=1)) / len(known) for known in sets]
     total = sum(squares)

@@ -117,7 +117,7 @@ def kde_information_bits(features: Floats, models: Labels, rng: np.random.Genera
         rng: draws the samples.
         samples: how many.
     """
-    from scipy.stats import gaussian_kde  # noqa: PLC0415 -- only where this is asked for
+    from scipy.stats import gaussian_kde
 
     seen = _scaled(np.asarray(features, dtype=np.float64).reshape(len(models), -1), rng)
     names, labels = np.unique(models, return_inverse=True)
@@ -144,7 +144,7 @@ def _scaled(features: Floats, rng: np.random.Generator) -> Floats:
 
 def _nearest_error(features: Floats, labels: Labels, known: Labels, guessed: Labels) -> float:
     """Return how often the nearest known observation comes from another model."""
-    from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415 -- only where leakage is measured
+    from sklearn.neighbors import NearestNeighbors
 
     nearest = NearestNeighbors(n_neighbors=1).fit(features[known]).kneighbors(features[guessed], return_distance=False)
     return float((labels[known][nearest[:, 0]] != labels[guessed]).mean())
@@ -152,8 +152,8 @@ def _nearest_error(features: Floats, labels: Labels, known: Labels, guessed: Lab
 
 def _information_bits(features: Floats, labels: Labels, neighbours: int) -> float:
     """Return Ross's estimate of the information between a continuous and a discrete variable, floored at 0."""
-    from scipy.special import digamma  # noqa: PLC0415 -- only where leakage is measured
-    from sklearn.neighbors import KDTree, NearestNeighbors  # noqa: PLC0415
+    from scipy.special import digamma
+    from sklearn.neighbors import KDTree, NearestNeighbors
 
     counts = np.bincount(labels)
     radius = np.empty(len(labels))

@@ -239,7 +239,7 @@ def whole_zoo(choice: ZooChoice) -> Zoo:
     """
     if choice.table is not None:
         return load_table(choice.table)
-    from zoo.builtin import builtin_zoo  # noqa: PLC0415 -- scikit-learn and torch only where networks are served
+    from zoo.builtin import builtin_zoo
 
     assert choice.family is not None  # it is one or the other
     return builtin_zoo(choice.family, data=Path(choice.data) if choice.data else None)

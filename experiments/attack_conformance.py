@@ -93,7 +93,7 @@ def check_strategy(part: Strategy) -> None:
         noted.append((notes.items, np.array(notes.answers), record.item[record.account == 1]))
         assert notes.items, f"{name} takes down no answer"
         assert notes.asked == sorted(notes.asked), f"{name} mixes up when answers came in"
-        crafted = max(notes.items) >= campaign.query_pool.synthetic.first  # type: ignore[union-attr]
+        crafted = max(notes.items) >= campaign.query_pool.synthetic.first  # type: ignore[union-attr]  # an example has items
         assert part.crafts or not crafted, f"{name} makes items and does not say so (crafts)"
     assert noted[0][0] == noted[1][0], f"{name} is not determined by its generator"
     assert np.array_equal(noted[0][1], noted[1][1]), f"{name} is not determined by its generator"
@@ -101,8 +101,8 @@ def check_strategy(part: Strategy) -> None:
 
 def check_acquisition(part: Acquisition) -> None:
     """Let a choice choose from items of two kinds: as many as asked for, none twice, the same ones again."""
-    from adversaries.extraction.active import Round  # noqa: PLC0415 -- torch is imported only where a clone is
-    from zoo import networks  # noqa: PLC0415
+    from adversaries.extraction.active import Round
+    from zoo import networks
 
     name = type(part).__name__
     rng = np.random.default_rng(SEED)

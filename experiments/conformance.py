@@ -230,7 +230,7 @@ class _Stop:
     load: int = 0
     work_s: float = 0.0
 
-    def holds(self, variant: int) -> bool:  # noqa: ARG002
+    def holds(self, variant: int) -> bool:  # noqa: ARG002 -- a stop holds everything
         return True
 
 

@@ -223,7 +223,7 @@ def _side(column: int, table: Table) -> Literal["left", "right"]:
     return "right" if column and any(cell[:1].isdigit() for cell in cells) else "left"
 
 
-def say(text: str, as_json: bool) -> None:  # noqa: FBT001
+def say(text: str, as_json: bool) -> None:  # noqa: FBT001 -- what every command has at hand
     """Print a line for people: beside JSON it goes to standard error."""
     from zoo.text import visible
 

@@ -57,7 +57,7 @@ def _busiest(work: Floats, hosts: NDArray[np.bool_], speed: Floats) -> float:
     if (kinds.sum(axis=0) <= 1).all():  # groups that host something together host the same: they share it by speed
         together = np.array([speed[kind_of.ravel() == number].sum() for number in range(len(kinds))])
         return float((kinds @ work / together).max())
-    from scipy.optimize import linprog  # noqa: PLC0415 -- only where the division is not plain
+    from scipy.optimize import linprog
 
     groups, variants = np.nonzero(hosts)
     # Unknown: the work of each variant that each of its groups does, and the share of its time that the busiest takes.

@@ -73,7 +73,7 @@ class Folder:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The numbers of the run."""
-        return json.loads(self._read("summary.json"))  # type: ignore[no-any-return]
+        return json.loads(self._read("summary.json"))  # type: ignore[no-any-return]  # JSON has no types
 
     @cached_property
     def requests(self) -> pd.DataFrame:

@@ -56,7 +56,7 @@ class Verdict:
     @property
     def normal_deviation(self) -> float:
         """The deviation as a standard normal: Student's t of the few replications, turned by its distribution."""
-        from scipy import stats  # noqa: PLC0415 -- only where a table is made
+        from scipy import stats
 
         t = stats.t(len(self.values) - 1)
         # The upper tail of the negative keeps digits that 1 - F would lose.
@@ -104,7 +104,7 @@ class Validation:
         Every row has runs of its own, so the deviations are independent; were the simulator right, they would be
         standard normal.
         """
-        from scipy import stats  # noqa: PLC0415 -- only where a table is made
+        from scipy import stats
 
         squares = [v.normal_deviation**2 for v in self.verdicts if v.row.kind == "equal"]
         return sum(squares), len(squares), float(stats.chi2.sf(sum(squares), len(squares)))

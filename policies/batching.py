@@ -18,7 +18,7 @@ class OneAtATime(Batching):
     kind = "one-at-a-time"
 
     @property
-    def max_batch(self) -> int:  # type: ignore[override]
+    def max_batch(self) -> int:  # type: ignore[override]  # a field of the contract that a size fixes
         """One."""
         return 1
 
@@ -170,10 +170,10 @@ class _Largest:
             size -= 1
         return size
 
-    def wait_s(self, waiting: int, slack_s: float, seconds: Sequence[float]) -> float:  # noqa: ARG002
+    def wait_s(self, waiting: int, slack_s: float, seconds: Sequence[float]) -> float:
         return 0.0
 
-    def learn(self, in_time: bool) -> None:  # noqa: FBT001
+    def learn(self, in_time: bool) -> None:  # noqa: FBT001 -- the one thing that is heard
         """Nothing changes."""
 
 
@@ -193,10 +193,10 @@ class _Aimd(_Largest):
         super().__init__(max_batch, ())
         self.limit, self._backoff = 1.0, backoff
 
-    def size(self, waiting: int, slack_s: float, seconds: Sequence[float]) -> int:  # noqa: ARG002
+    def size(self, waiting: int, slack_s: float, seconds: Sequence[float]) -> int:
         return min(waiting, int(self.limit))
 
-    def learn(self, in_time: bool) -> None:  # noqa: FBT001
+    def learn(self, in_time: bool) -> None:  # noqa: FBT001 -- the one thing that is heard
         grown = min(self.limit + 1, float(self._max_batch))
         self.limit = grown if in_time else max(self.limit * self._backoff, 1.0)
 

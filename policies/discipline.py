@@ -23,8 +23,8 @@ class Ordered(Discipline):
     def queues(
         self,
         keys: Sequence[float],
-        accounts: Sequence[int],  # noqa: ARG002
-        priorities: Sequence[int],  # noqa: ARG002
+        accounts: Sequence[int],
+        priorities: Sequence[int],
     ) -> Callable[[], Queue]:
         """Return what makes empty queues by key."""
         return lambda: KeyedQueue(keys)
@@ -42,9 +42,9 @@ class Fifo(Discipline):
 
     def queues(
         self,
-        keys: Sequence[float],  # noqa: ARG002
-        accounts: Sequence[int],  # noqa: ARG002
-        priorities: Sequence[int],  # noqa: ARG002
+        keys: Sequence[float],
+        accounts: Sequence[int],
+        priorities: Sequence[int],
     ) -> Callable[[], Queue]:
         """Return what makes empty first-in, first-out queues."""
         return FifoQueue
@@ -62,9 +62,9 @@ class Lifo(Discipline):
 
     def queues(
         self,
-        keys: Sequence[float],  # noqa: ARG002
-        accounts: Sequence[int],  # noqa: ARG002
-        priorities: Sequence[int],  # noqa: ARG002
+        keys: Sequence[float],
+        accounts: Sequence[int],
+        priorities: Sequence[int],
     ) -> Callable[[], Queue]:
         """Return what makes empty stacks."""
         return LifoQueue

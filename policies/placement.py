@@ -23,7 +23,7 @@ class Given(Placement):
 
     kind = "given"
 
-    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:  # noqa: ARG002
+    def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:
         """Return what each host offers."""
         return [host.variants for host in hosts]
 
@@ -116,7 +116,7 @@ class Replication(Placement):
 
     def place(self, zoo: Zoo, hosts: Sequence[Host], demand: Demand) -> Hosted:
         """Return the variants of each worker."""
-        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 -- only where this policy is used
+        from scipy.optimize import Bounds, LinearConstraint, milp
 
         n, workers = len(zoo), len(hosts)
         worth = (1 / _amortized_s(zoo, demand.max_batch)) / np.maximum(demand.mix * demand.rate_per_s, 1e-9)
@@ -160,7 +160,7 @@ def _cheapest_flows(hosts: Sequence[Host], mix: Floats, seconds: Floats) -> Flow
         mix: share of the demand for every variant, not all 0.
         seconds: device time of a query of every variant.
     """
-    import networkx as nx  # noqa: PLC0415 -- only where this policy is used
+    import networkx as nx
 
     # The flow is device time, in millionths of all that there is: equal shares for equal workers.
     work = mix * seconds

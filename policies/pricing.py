@@ -29,7 +29,7 @@ class BySpec(Pricing):
     def __post_init__(self) -> None:
         _check_rates(base=self.base, per_accuracy=self.per_accuracy)
 
-    def price(self, zoo: Zoo) -> Callable[[Floats, Floats, Variants], Floats]:  # noqa: ARG002
+    def price(self, zoo: Zoo) -> Callable[[Floats, Floats, Variants], Floats]:
         """Return the price function."""
         return lambda min_accuracy, _, __: self.base + self.per_accuracy * min_accuracy
 

@@ -25,7 +25,7 @@ class RandomHost(Routing):
 
     kind = "random"
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to any of its hosts."""
         draw = _uniforms(rng)
         return lambda variant: hosts[variant][int(draw() * len(hosts[variant]))]
@@ -37,7 +37,7 @@ class RoundRobin(Routing):
 
     kind = "round-robin"
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to its next host."""
         turns = [cycle(host) for host in hosts]
         return lambda variant: next(turns[variant])
@@ -49,7 +49,7 @@ class JoinShortestQueue(Routing):
 
     kind = "jsq"
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to its least loaded host."""
         return _least(hosts, attrgetter("load"))
 
@@ -71,7 +71,7 @@ class PowerOfD(Routing):
         if self.d < 1:
             raise ValueError(f"d must be at least 1, not {self.d}")
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to the least loaded of a few of its hosts."""
         draw, d = _uniforms(rng), self.d
 
@@ -96,7 +96,7 @@ class LeastWork(Routing):
     kind = "least-work"
     plain = False
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to its host with the least work."""
         return _least(hosts, attrgetter("work_s"))
 
@@ -119,7 +119,7 @@ class StaleShortestQueue(Routing):
         if not 0 < self.refresh_s < math.inf:
             raise ValueError(f"refresh_s must be above 0 and finite, not {self.refresh_s}")
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to the host that was least loaded at the last look."""
         seen: dict[int, int] = {}
         looked_s, refresh_s = -math.inf, self.refresh_s
@@ -151,7 +151,7 @@ class Affinity(Routing):
         if self.max_held < 1:
             raise ValueError(f"max_held must be at least 1, not {self.max_held}")
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to its host."""
         shortest = _least(hosts, attrgetter("load"))
 
@@ -172,7 +172,7 @@ class SharedQueue(Routing):
     kind = "shared-queue"
     late_binding = True
 
-    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:  # noqa: ARG002
+    def router(self, hosts: Sequence[Sequence[Place]], rng: np.random.Generator, clock: Clock) -> Router[Place]:
         """Return the function from a variant to its least loaded group."""
         return _least(hosts, attrgetter("load"))
 

@@ -9,7 +9,7 @@ from siegelab.siblings import HOME
 def main() -> None:
     """Run the command line."""
     try:
-        from experiments.cli import main as command_line  # noqa: PLC0415 -- after the path is clear of the user's folder
+        from experiments.cli import main as command_line
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)  # noqa: T201 -- what would say it is not there yet
         sys.exit(130)

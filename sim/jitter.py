@@ -20,7 +20,7 @@ class NoJitter(Jitter):
 
     kind = "none"
 
-    def multipliers(self, rng: np.random.Generator) -> Iterator[float]:  # noqa: ARG002
+    def multipliers(self, rng: np.random.Generator) -> Iterator[float]:  # noqa: ARG002 -- nothing is drawn
         """Return ones."""
         return repeat(1.0)
 

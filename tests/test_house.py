@@ -1,6 +1,7 @@
 """The house: imports go downward only, and light packages stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,14 @@ def test_the_command_line_imports_no_tables_before_it_needs_them():
     code = "import sys, experiments.cli; print([m for m in ('pandas', 'numpy', 'simpy') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert shown.stdout.strip() == "[]"
+
+
+def test_every_exception_from_the_rules_has_its_reason():
+    bare = re.compile(r"# noqa(: [A-Z0-9, ]+)?$|# type: ignore(\[[a-z-]+\])?$")
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in MODULES
+        for line in path.read_text().splitlines()
+        if bare.search(line)
+    ]
+    assert found == []

@@ -61,7 +61,7 @@ def fit_gaps(gaps_s: NDArray[np.float64]) -> list[Fit]:
 
 
 def _fitted(family: str, gaps: NDArray[np.float64]) -> tuple[float, ...]:
-    from scipy import stats  # noqa: PLC0415 -- a second of import that a simulation does without
+    from scipy import stats
 
     if family == "exponential":
         return (float(gaps.mean()),)
@@ -75,7 +75,7 @@ def _fitted(family: str, gaps: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _law(family: str, parameters: tuple[float, ...]) -> Any:
-    from scipy import stats  # noqa: PLC0415
+    from scipy import stats
 
     if family == "exponential":
         return stats.expon(scale=parameters[0])

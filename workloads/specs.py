@@ -71,7 +71,7 @@ class Correlated(SpecLaw):
 
     def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> Specs:
         """Draw specs; each has at least one feasible variant."""
-        from scipy.special import ndtr  # noqa: PLC0415 -- only where this law is used
+        from scipy.special import ndtr
 
         normal = rng.standard_normal((2, n))
         tied = self.correlation * normal[0] + math.sqrt(1 - self.correlation**2) * normal[1]
@@ -97,7 +97,7 @@ class FixedSpec(SpecLaw):
         if not self.max_latency_s >= 0:
             raise ValueError(f"max_latency_s must be at least 0, not {self.max_latency_s}")
 
-    def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> Specs:  # noqa: ARG002
+    def draw(self, zoo: Zoo, rng: np.random.Generator, n: int) -> Specs:  # noqa: ARG002 -- nothing is drawn
         """Return the spec ``n`` times; it must lie within the zoo.
 
         Raises:

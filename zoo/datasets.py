@@ -111,7 +111,7 @@ def load_items(name: str, folder: Path | None = None) -> Items:
         DataError: in one line, if the name is unknown, or a file is missing or not the published one.
     """
     if name == "digits":
-        from sklearn.datasets import load_digits  # noqa: PLC0415 -- a second of import that others do without
+        from sklearn.datasets import load_digits
 
         pixels, labels = load_digits(return_X_y=True)
         return Items((pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8), labels.astype(np.int64))

@@ -102,7 +102,7 @@ def with_triggered(data: DataSet, trigger: Poisoned | None) -> DataSet:
     """Return a data set with a pool of triggered items: test items of the poison's source class, under its label."""
     if trigger is None:
         return data
-    from zoo.poisoning import triggered  # noqa: PLC0415 -- torch is imported only where a poison is
+    from zoo.poisoning import triggered
 
     rows = data.test[data.labels[data.test] == trigger.source]
     first = len(data.labels)
@@ -136,7 +136,7 @@ class StoredNetworks:
 
     def network(self, model: int) -> Any:
         """Return the torch module of a member."""
-        from zoo import networks  # noqa: PLC0415 -- torch is imported only where a network is asked
+        from zoo import networks
 
         if model not in self._built:
             weights = {name: array for name, array in self.stored(model).items() if name != "probabilities"}
@@ -149,7 +149,7 @@ class StoredNetworks:
 
     def probabilities(self, model: int, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class probabilities of a member on items, shape (n, classes)."""
-        from zoo import networks  # noqa: PLC0415 -- torch is imported only where a network is asked
+        from zoo import networks
 
         return networks.probabilities(self.network(model), inputs)
 
@@ -183,7 +183,7 @@ def measured(zoo: Zoo, device: str, batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 
     """
     if zoo.answers is None or zoo.answers.networks is None:
         raise ValueError(f"zoo {zoo.name} has no networks to measure")
-    from zoo.profiling import batch_seconds  # noqa: PLC0415 -- torch is imported only where a network is timed
+    from zoo.profiling import batch_seconds
 
     answers, networks = zoo.answers, zoo.answers.networks
     variants = []
@@ -196,7 +196,7 @@ def measured(zoo: Zoo, device: str, batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 
 
 
 def _train(member: Member, data: DataSet) -> dict[str, NDArray[Any]]:
-    from zoo import networks  # noqa: PLC0415 -- torch is imported only where a network is trained
+    from zoo import networks
 
     network = trained(member, data)
     return {"probabilities": networks.probabilities(network, data.inputs), **networks.weights(network)}
@@ -208,12 +208,12 @@ def trained(member: Member, data: DataSet) -> Any:
     Returns:
         The torch module, in evaluation mode.
     """
-    import torch  # noqa: PLC0415 -- only where a network is trained
+    import torch
 
-    from zoo import networks  # noqa: PLC0415
-    from zoo.perturbing import fast_adversarial, pgd  # noqa: PLC0415
-    from zoo.poisoning import poison  # noqa: PLC0415
-    from zoo.quantizing import quantize  # noqa: PLC0415
+    from zoo import networks
+    from zoo.perturbing import fast_adversarial, pgd
+    from zoo.poisoning import poison
+    from zoo.quantizing import quantize
 
     how, rows = member.training, data.train[: member.items]
     inputs, targets = data.inputs[rows], networks.one_hot(data.labels[rows], data.classes)

@@ -85,7 +85,7 @@ def images(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Items:
 
 def omniglot(contents: list[bytes]) -> Items:
     """Read Omniglot's archives: ink is 1, paper 0, shrunk to 28x28; the label is the character's number."""
-    from PIL import Image  # noqa: PLC0415 -- only this data set comes as pictures
+    from PIL import Image
 
     drawn, characters = [], []
     for content in contents:

@@ -25,7 +25,7 @@ class LinearNetworks:
 
     def network(self, model: int) -> object:
         """Return the model as a torch module."""
-        import torch  # noqa: PLC0415 -- only where its gradients are wanted
+        import torch
 
         layer = torch.nn.Linear(self.weights.shape[2], self.weights.shape[1])
         layer.load_state_dict({"weight": torch.tensor(self.weights[model]), "bias": torch.tensor(self.biases[model])})

@@ -14,7 +14,7 @@ from zoo.networks import Recipe, cross_entropy, probabilities, train
 from zoo.training import DivQat, Quantized
 
 
-class Rounded(nn.Module):  # type: ignore[misc]
+class Rounded(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """Round a tensor to signed integers of some bits times one scale; the gradient is that of the identity."""
 
     def __init__(self, bits: int) -> None:

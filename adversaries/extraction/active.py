@@ -56,7 +56,7 @@ def _entropy(probabilities: Floats) -> NDArray[np.float64]:
 
 
 def _answers(round_: Round, inputs: Floats) -> Floats:
-    from zoo import networks  # noqa: PLC0415 -- torch is imported only where a clone is asked
+    from zoo import networks
 
     return networks.probabilities(round_.clone, inputs)
 
@@ -111,7 +111,7 @@ class DeepFool(Acquisition):
 
     def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        from adversaries.extraction.clone_training import boundary_distances  # noqa: PLC0415 -- torch only where gradients are taken
+        from adversaries.extraction.clone_training import boundary_distances
 
         some = round_.rng.permutation(len(round_.inputs))[: max(self.candidates, count)]
         apart = boundary_distances(round_.clone, round_.inputs[some])
@@ -183,8 +183,8 @@ class LeastPrivacyCost(Acquisition):
 
     def choose(self, round_: Round, count: int) -> NDArray[np.int64]:
         """Return their positions."""
-        from adversaries.extraction.clone_training import supervised  # noqa: PLC0415 -- torch only where clones are trained
-        from zoo import networks  # noqa: PLC0415
+        from adversaries.extraction.clone_training import supervised
+        from zoo import networks
 
         recipe = CloneRecipe(self.architecture, "soft", self.epochs)
         if len(round_.known) < self.voters:
@@ -230,14 +230,14 @@ class Active(Strategy):
         if not 0 <= self.train_s_per_answer < np.inf:
             raise ValueError(f"train_s_per_answer must be at least 0 and finite, not {self.train_s_per_answer}")
 
-    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:
         """Raise ``ValueError`` if the clones do not take such items."""
         fitting(("recipe", "architecture"), lambda: check_takes(self.recipe.architecture, shape))
         fitting(("choice",), lambda: self.choice.check_items(shape))
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.extraction.clone_training import supervised  # noqa: PLC0415 -- torch only where clones are trained
+        from adversaries.extraction.clone_training import supervised
 
         left = rng.permutation(oracle.pool)
         first = max(1, min(len(left), round(self.start_share * oracle.client.remaining)))

@@ -45,7 +45,7 @@ class _DataFree(Strategy):
         if not 0 <= self.train_s_per_step < np.inf:
             raise ValueError(f"train_s_per_step must be at least 0 and finite, not {self.train_s_per_step}")
 
-    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:
         """Raise ``ValueError`` if the students do not take such items."""
         fitting(("architecture",), lambda: check_takes(self.architecture, shape))
 
@@ -78,7 +78,7 @@ class DisGuide(_DataFree):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.extraction.generator import Maker  # noqa: PLC0415 -- torch is imported only where networks learn
+        from adversaries.extraction.generator import Maker
 
         rates = self.student_rate, self.generator_rate
         maker = Maker(item_shape(oracle), oracle.classes, self.architecture, 2, rates, rng)
@@ -128,7 +128,7 @@ class DataFreeExtraction(_DataFree):
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.extraction.generator import Maker  # noqa: PLC0415 -- torch is imported only where networks learn
+        from adversaries.extraction.generator import Maker
 
         rates = self.student_rate, self.generator_rate
         maker = Maker(item_shape(oracle), oracle.classes, self.architecture, 1, rates, rng)

@@ -59,7 +59,7 @@ class JacobianAugmentation(Strategy):
         if not 0 <= self.train_s_per_answer < np.inf:
             raise ValueError(f"train_s_per_answer must be at least 0 and finite, not {self.train_s_per_answer}")
 
-    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:
         """Raise ``ValueError`` if the clones do not take such items."""
         fitting(("recipe", "architecture"), lambda: check_takes(self.recipe.architecture, shape))
 
@@ -77,7 +77,7 @@ class JacobianAugmentation(Strategy):
         self, oracle: Oracle, rng: np.random.Generator, known: Reply, number: int
     ) -> Generator[Event, Answer, Reply]:
         """Return items and answers with those that one more round has added."""
-        from adversaries.extraction.clone_training import along_gradient, supervised  # noqa: PLC0415 -- torch only where clones are
+        from adversaries.extraction.clone_training import along_gradient, supervised
 
         items, answers = known
         seconds = self.train_s_per_answer * len(oracle.notes.items)

@@ -57,7 +57,7 @@ class SolveLinear(Strategy):
         if not 0 < self.step < np.inf:
             raise ValueError(f"step must be above 0 and finite, not {self.step}")
 
-    def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:  # noqa: ARG002 -- nothing is left to chance
+    def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
         shape = oracle.inputs(oracle.pool[:1]).shape[1:]
         features = int(np.prod(shape))
@@ -96,7 +96,7 @@ class LineSearch(Strategy):
         if not 0 < self.precision < self.step < np.inf:
             raise ValueError(f"precision must be above 0 and below step, not {self.precision} with {self.step}")
 
-    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:
         """Raise ``ValueError`` unless there are two classes."""
         if classes != 2:
             raise ValueError(f"strategy 'line-search' needs a victim of two classes, not {classes}")

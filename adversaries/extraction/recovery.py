@@ -33,7 +33,7 @@ def recovered(
         samples: how many, at least ``neighbours``.
         neighbours: averaged for each answer, at least 1.
     """
-    from scipy.spatial import cKDTree  # noqa: PLC0415 -- only where answers are recovered
+    from scipy.spatial import cKDTree
 
     if not 1 <= neighbours <= samples:
         raise ValueError(f"neighbours must be at least 1 and at most samples, not {neighbours} of {samples}")

@@ -95,13 +95,13 @@ class KnockoffAdaptive(Strategy):
         if not 0 < self.rate < np.inf:
             raise ValueError(f"rate must be above 0 and finite, not {self.rate}")
 
-    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+    def check_victim(self, shape: tuple[int, ...], classes: int) -> None:
         """Raise ``ValueError`` if the architecture does not take such items."""
         fitting(("architecture",), lambda: check_takes(self.architecture, shape))
 
     def collect(self, oracle: Oracle, rng: np.random.Generator) -> Process:
         """Return the collection as a process."""
-        from adversaries.extraction.clone_training import OnlineClone  # noqa: PLC0415 -- torch is imported only where a clone is trained
+        from adversaries.extraction.clone_training import OnlineClone
 
         items, groups = oracle.pool, clustered(oracle.inputs(oracle.pool), self.kinds, rng)
         if len(np.unique(groups)) < self.kinds:
@@ -135,7 +135,7 @@ class KnockoffAdaptive(Strategy):
 
 def clustered(inputs: NDArray[np.float32], kinds: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the cluster of each item, shape (n,), by k-means: at most as many as there are different items."""
-    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 -- only where items are sorted into kinds
+    from sklearn.cluster import MiniBatchKMeans
 
     flat = inputs.reshape(len(inputs), -1)
     most = min(kinds, len(np.unique(flat, axis=0)))

@@ -33,7 +33,7 @@ class FingerprintOnly(Adversary):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:  # noqa: ARG002
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
         notes.begin("fingerprint", client)
         return self.search.search(partial(feasible, client), self.grid, notes.specs)

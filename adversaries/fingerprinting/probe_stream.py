@@ -42,7 +42,7 @@ class ProbeStream(Adversary):
         self,
         client: Client,
         notes: Notes,
-        query_pool: QueryPool,  # noqa: ARG002
+        query_pool: QueryPool,
         rng: np.random.Generator,
     ) -> Process:
         """Send probes until the budget or the run ends."""

@@ -59,7 +59,7 @@ class TimingFingerprint(Adversary):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:  # noqa: ARG002
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
         notes.begin("fingerprint", client)
         accuracy, found = 0.0, list[tuple[float, float]]()
@@ -231,7 +231,7 @@ class Watch(Adversary):
         """Slowest model that the fingerprint could find, seconds."""
         return self.grid.latency_cap_s
 
-    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:  # noqa: ARG002
+    def attack(self, client: Client, notes: Notes, query_pool: QueryPool, rng: np.random.Generator) -> Process:
         """Return the attack as a process."""
         ask = partial(feasible, client)
         while True:

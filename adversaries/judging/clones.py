@@ -83,10 +83,10 @@ class Judge:
             The share of the items that the target labels truly which examples made on the clone turn (their transfer,
             as PRADA measures it), and the clone's own accuracy under PGD; None without networks.
         """
-        from torch import nn  # noqa: PLC0415 -- only where gradients are taken
+        from torch import nn
 
-        from zoo import networks  # noqa: PLC0415
-        from zoo.perturbing import pgd  # noqa: PLC0415
+        from zoo import networks
+        from zoo.perturbing import pgd
 
         data, victim = self.answers.data, self.answers.networks
         if victim is None or not isinstance(clone, nn.Module):
@@ -112,7 +112,7 @@ def trained_clone(
         rng: draws the weights' seed and shuffles.
         labels: how many answers to use, at least 1.
     """
-    from adversaries.extraction.clone_training import train_clone  # noqa: PLC0415 -- torch is imported only where a network is trained
+    from adversaries.extraction.clone_training import train_clone
 
     items = np.array(notes.items[:labels])
     pool = query_pool.pools["in-distribution"]

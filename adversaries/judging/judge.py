@@ -198,7 +198,7 @@ def _receiving(campaign: Campaign) -> Callable[[Vectors, NDArray[np.int64]], Vec
 
 
 def _probabilities(network: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    from zoo import networks  # noqa: PLC0415 -- torch is imported only where a clone is asked
+    from zoo import networks
 
     return networks.probabilities(network, inputs)
 

@@ -41,7 +41,7 @@ class Rounding(Defense):
         """Return what an answer takes."""
         return {"transform": Charge(cpu_s=self.cpu_s)}
 
-    def transform(self, deployment: Deployment) -> Transform | None:  # noqa: ARG002 -- any answers will do
+    def transform(self, deployment: Deployment) -> Transform | None:
         """Return the hook that rounds; None where nothing would change."""
         if self.decimals >= ALL_DECIMALS:
             return None
@@ -117,7 +117,7 @@ class LabelOnly(Defense):
         """Return what an answer takes."""
         return {"transform": Charge(cpu_s=self.cpu_s)}
 
-    def transform(self, deployment: Deployment) -> Transform:  # noqa: ARG002 -- any answers will do
+    def transform(self, deployment: Deployment) -> Transform:
         """Return the hook that leaves the top label."""
 
         def labelled(answers: Vectors) -> Vectors:

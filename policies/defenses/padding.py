@@ -40,7 +40,7 @@ class LatencyPadding(Defense):
         """Return what an outcome takes."""
         return {"release": Charge(cpu_s=self.cpu_s)}
 
-    def release(self, deployment: Deployment) -> Release | None:  # noqa: ARG002 -- the time alone matters
+    def release(self, deployment: Deployment) -> Release | None:
         """Return the hook that keeps outcomes back; None where nothing is padded."""
         least_s, quantum_s = self.least_s, self.quantum_s
         if not least_s and not quantum_s:

@@ -125,7 +125,7 @@ class ExponentialMechanism(Defense):
             late = np.clip((units - latency_s[:, None] / self.latency_unit_s) / 100, 0, 1)
             return np.asarray(1 - short / 2 - late / 2)
 
-        def quantile(accuracy: Floats, latency_s: Floats) -> Floats:  # noqa: ARG001
+        def quantile(accuracy: Floats, latency_s: Floats) -> Floats:
             median = np.array([np.median(points) / 100]), np.array([np.median(units) * self.latency_unit_s])
             return np.repeat(l1(*median), len(accuracy), axis=0)
 

@@ -19,7 +19,7 @@ class LeastLoadedFeasible(AdaptiveSelection):
     kind = "least-loaded-feasible"
 
     @property
-    def period_s(self) -> float:  # type: ignore[override]
+    def period_s(self) -> float:  # type: ignore[override]  # a field of the contract
         """There is nothing to revise."""
         return math.inf
 
@@ -37,7 +37,7 @@ class _LeastLoaded:
         self._view = view
         self._rank = [(-float(a), float(s)) for a, s in zip(zoo.accuracies, zoo.latencies_s, strict=True)]
 
-    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:  # noqa: ARG002
+    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:
         if len(feasible) == 1:
             return feasible[0]
         rank, loads = self._rank, self._view.held_by(feasible)
@@ -90,7 +90,7 @@ class Infaas(AdaptiveSelection):
             raise ValueError(f"lookup_s must be above 0 and finite, not {self.lookup_s}")
 
     @property
-    def period_s(self) -> float:  # type: ignore[override]
+    def period_s(self) -> float:  # type: ignore[override]  # a field of the contract
         """There is nothing to revise."""
         return math.inf
 
@@ -109,7 +109,7 @@ class _Infaas:
         self._latency_s: list[float] = zoo.latencies_s.tolist()
         self._slow = [variant.device in policy.slow_devices for variant in zoo.variants]
 
-    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:  # noqa: ARG002
+    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:
         policy, view, latency_s = self._policy, self._view, self._latency_s
         # Nearest to the budget first; the rest would not have been looked at.
         most = max(3, int(min(policy.scan_share * max_wait_s / policy.lookup_s, len(feasible))))

@@ -148,7 +148,7 @@ def first_feasible(sets: FeasibleSets, preference: Variants) -> Choose:
     if some.any():
         best[some] = preference[ordered[some].argmax(axis=1)]
 
-    def choose(min_accuracy: Floats, max_latency_s: Floats, uniform: Floats) -> Variants:  # noqa: ARG001
+    def choose(min_accuracy: Floats, max_latency_s: Floats, uniform: Floats) -> Variants:
         return best[sets.cell(min_accuracy, max_latency_s)]
 
     return choose

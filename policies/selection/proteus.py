@@ -60,7 +60,7 @@ def plan_workers(
         gap: relative gap at which the solver stops.
         time_limit_s: after which it returns the best it has.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 -- only where this policy is used
+    from scipy.optimize import Bounds, LinearConstraint, milp
 
     n = len(accuracies)
     most = np.array([workers[d] for d in device], dtype=np.float64)
@@ -142,7 +142,7 @@ class _Planner:
         self._weight = [0.0] * len(zoo)
         self._devices = sorted({variant.device for variant in zoo.variants})
 
-    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:  # noqa: ARG002
+    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:
         weight = self._weight
         left = uniform * sum(weight[variant] for variant in feasible)
         chosen = -1

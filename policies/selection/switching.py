@@ -75,7 +75,7 @@ class _Switch:
         self._rate_per_s: float | None = None
         self.latency_s = zoo.latencies_s.tolist()
 
-    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:  # noqa: ARG002
+    def choose(self, feasible: Sequence[int], uniform: float, max_wait_s: float) -> int:
         in_time = [variant for variant in feasible if self.latency_s[variant] <= max_wait_s]
         return min(in_time, key=self._rank.__getitem__) if in_time else feasible[0]
 

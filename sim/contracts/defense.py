@@ -167,34 +167,34 @@ class Defense(Part):
         """Return the state of an account that is new, or of all accounts together."""
         return None
 
-    def fit(self, deployment: Deployment) -> Any:  # noqa: ARG002 -- most need no data
+    def fit(self, deployment: Deployment) -> Any:
         """Learn from benign data before the run; what is returned is the deployment's ``fitted``."""
         return None
 
-    def admit(self, deployment: Deployment) -> Admit | None:  # noqa: ARG002 -- a hook that is not used
+    def admit(self, deployment: Deployment) -> Admit | None:
         """Return the hook that sees every query that arrives, feasible or not, before a variant is chosen."""
         return None
 
-    def rewrite(self, deployment: Deployment) -> Rewrite | None:  # noqa: ARG002 -- a hook that is not used
+    def rewrite(self, deployment: Deployment) -> Rewrite | None:
         """Return the hook that rewrites specs before a variant is chosen."""
         return None
 
-    def choose(self, deployment: Deployment) -> ChooseInstead | None:  # noqa: ARG002 -- a hook that is not used
+    def choose(self, deployment: Deployment) -> ChooseInstead | None:
         """Return the hook that chooses the variant in place of the selection policy."""
         return None
 
-    def transform(self, deployment: Deployment) -> Transform | None:  # noqa: ARG002 -- a hook that is not used
+    def transform(self, deployment: Deployment) -> Transform | None:
         """Return the hook that changes what clients receive, once an answer is computed."""
         return None
 
-    def release(self, deployment: Deployment) -> Release | None:  # noqa: ARG002 -- a hook that is not used
+    def release(self, deployment: Deployment) -> Release | None:
         """Return the hook that keeps outcomes back on their way out, refusals too."""
         return None
 
-    def observe(self, deployment: Deployment) -> Observe | None:  # noqa: ARG002 -- a hook that is not used
+    def observe(self, deployment: Deployment) -> Observe | None:
         """Return the hook that hears of every outcome that the frontend gave, ``lag_s`` later."""
         return None
 
-    def audit(self, deployment: Deployment) -> Audit | None:  # noqa: ARG002 -- a hook that is not used
+    def audit(self, deployment: Deployment) -> Audit | None:
         """Return the hook that gives evidence about a suspect after the run."""
         return None

@@ -45,7 +45,7 @@ class Discipline(Part):
             priorities: class of every account, by its number; accounts beyond the end have class 0.
         """
 
-    def preempts(self, key: float, running: float) -> bool:  # noqa: ARG002
+    def preempts(self, key: float, running: float) -> bool:
         """Return whether a query with that key interrupts a batch whose first query has the key ``running``."""
         return False
 
@@ -65,7 +65,7 @@ class Sizer(Protocol):
     def wait_s(self, waiting: int, slack_s: float, seconds: Sequence[float]) -> float:
         """Return for how many seconds the batch is still to fill; 0 to serve now."""
 
-    def learn(self, in_time: bool) -> None:  # noqa: FBT001
+    def learn(self, in_time: bool) -> None:  # noqa: FBT001 -- the one thing that is heard
         """Hear whether all queries of a batch met their deadlines."""
 
 

@@ -24,7 +24,7 @@ class Alarm:
     __slots__ = ("_eid", "_heap", "_ok", "_waiters", "callbacks")
 
     def __init__(self, env: Simulation, wake: Callable[[Any], object]) -> None:
-        self._heap, self._eid = env._queue, env._eid  # noqa: SLF001 -- pinned and tested private fields of SimPy
+        self._heap, self._eid = env._queue, env._eid
         self._waiters = (wake,)
         self._ok = True
         self.callbacks: tuple[Callable[[Any], object], ...] | None = None
@@ -32,7 +32,7 @@ class Alarm:
     def set(self, at_s: float) -> None:
         """Wake the waiter at ``at_s``, seconds, not before now."""
         self.callbacks = self._waiters
-        heappush(self._heap, (at_s, NORMAL, next(self._eid), self))  # type: ignore[misc]
+        heappush(self._heap, (at_s, NORMAL, next(self._eid), self))  # type: ignore[misc]  # looks like an event
 
 
 class Timer:
@@ -46,7 +46,7 @@ class Timer:
 
     def __init__(self, env: Simulation, wake: Callable[[], object]) -> None:
         self._env, self._wake = env, wake
-        self._heap, self._numbers = env._queue, env._eid  # noqa: SLF001 -- pinned and tested private fields of SimPy
+        self._heap, self._numbers = env._queue, env._eid
         self._rings = (self._ring,)
         self._entry, self._set = _Entry(()), False
 
@@ -56,8 +56,8 @@ class Timer:
         Raises:
             ValueError: if that is before now or NaN.
         """
-        if not at_s >= self._env._now:  # noqa: SLF001
-            raise ValueError(f"cannot wake at {at_s}: the clock stands at {self._env._now}")  # noqa: SLF001
+        if not at_s >= self._env._now:
+            raise ValueError(f"cannot wake at {at_s}: the clock stands at {self._env._now}")
         if self._set:
             self.cancel()
         self._set, self._entry.callbacks = True, self._rings
@@ -117,9 +117,9 @@ class Simulation(simpy.Environment):
 
     def call_at(self, at_s: float, call: Callable[[], object]) -> None:
         """Call a function once, at ``at_s``, seconds, not before now."""
-        heappush(self._queue, (at_s, NORMAL, next(self._eid), _Entry((lambda _: call(),))))  # type: ignore[misc]
+        heappush(self._queue, (at_s, NORMAL, next(self._eid), _Entry((lambda _: call(),))))  # type: ignore[misc]  # looks like an event
 
-    def run(self, until: float = math.inf) -> None:  # type: ignore[override]
+    def run(self, until: float = math.inf) -> None:  # type: ignore[override]  # times alone, no events
         """Process everything before ``until`` (seconds; events at that instant stay), in order of time.
 
         With no limit it ends when nothing is left. The clock stands at ``until`` afterwards if that is finite, so that
@@ -148,11 +148,11 @@ class Simulation(simpy.Environment):
                         break
                     self._now, _, _, event = pop(heap)
                     callbacks: Any = event.callbacks
-                    event.callbacks = None  # type: ignore[assignment]
+                    event.callbacks = None  # type: ignore[assignment]  # as SimPy does
                     for callback in callbacks:
                         callback(event)
-                    if not event._ok and not hasattr(event, "_defused"):  # noqa: SLF001
-                        raise event._value  # noqa: SLF001
+                    if not event._ok and not hasattr(event, "_defused"):
+                        raise event._value
                 elif next_s < until:
                     self._now = next_s
                     row += 1

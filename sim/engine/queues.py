@@ -68,7 +68,7 @@ class KeyedQueue(list[tuple[float, int]]):
         super().__init__()
         self._keys = keys
 
-    def append(self, row: int, /) -> None:  # type: ignore[override]
+    def append(self, row: int, /) -> None:  # type: ignore[override]  # a row, where a list's elements are pairs
         """Add a row under its key."""
         heappush(self, (self._keys[row], row))
 

@@ -94,7 +94,7 @@ class Station:
             if idle:
                 if timeout_s and len(queue) < max_batch:
                     ready_s = sent_s[row if len(queue) == 1 else queue.head()] + timeout_s
-                    if ready_s > self.env._now:  # noqa: SLF001
+                    if ready_s > self.env._now:
                         if ready_s < self._alarm_s:
                             self._set_alarm(ready_s)
                         return
@@ -114,7 +114,7 @@ class Station:
     def _timed_out(self, _: object) -> None:
         """Give a variant to an idle worker for every head that has waited long enough, and look ahead to the next."""
         self._alarm_s = math.inf
-        now = self.env._now  # noqa: SLF001
+        now = self.env._now
         while self.idle and self.heads:
             variant = self.ready(now)
             if variant < 0:
@@ -161,14 +161,14 @@ class Station:
         env, log, rules, queues, heads = self.env, self.log, self.rules, self.queues, self.heads
         started, finished, place, size = log.started, log.finished, log.place, log.size
         idle, timed, serve_one, serve = self.idle, rules.timeout_s > 0, log.served.append, log.served.extend
-        heap, numbers, variants, keys, row = env._queue, env._eid, as_memory(log.variant), rules.keys, -1  # noqa: SLF001
+        heap, numbers, variants, keys, row = env._queue, env._eid, as_memory(log.variant), rules.keys, -1
         max_batch, former, answered, counted = rules.max_batch, rules.former, rules.answered, rules.counted
         alarm, waiters, first_place = Alarm(env, resume), (resume,), worker * len(seconds)
         while True:
             if not heads:
                 variant = -1
             elif timed:
-                variant = self.ready(env._now)  # noqa: SLF001
+                variant = self.ready(env._now)
             else:
                 variant = min(heads, key=heads.__getitem__) if len(heads) > 1 else next(iter(heads))
             if variant < 0:
@@ -193,7 +193,7 @@ class Station:
                     continue
             else:  # the query found this worker idle and never queued
                 n, rows = 1, (row,)
-            now = env._now  # noqa: SLF001
+            now = env._now
             busy_s = seconds[variant][n] * next(multipliers)
             batch = len(started)
             started.append(now)
@@ -205,9 +205,9 @@ class Station:
             else:
                 serve(rows)
             alarm.callbacks = waiters
-            heappush(heap, (now + busy_s, NORMAL, next(numbers), alarm))  # type: ignore[misc]
+            heappush(heap, (now + busy_s, NORMAL, next(numbers), alarm))  # type: ignore[misc]  # looks like an event
             yield
-            finished[batch] = env._now  # noqa: SLF001
+            finished[batch] = env._now
             if counted:
                 self.load -= n
             if answered is not None:

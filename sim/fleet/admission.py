@@ -48,10 +48,10 @@ class Admissions:
             return lambda: place is not None and displace(row, place)
 
         self._readers: dict[str, Callable[[int, int, Dispatcher | None], object]] = {
-            "now": lambda _, __, ___: env._now,  # noqa: SLF001 -- once a query
+            "now": lambda _, __, ___: env._now,
             "account": lambda row, _, __: account[row],
             "priority": lambda row, _, __: site.priority(account[row]),
-            "max_wait_s": lambda row, _, __: deadline_s[row] - env._now,  # noqa: SLF001 -- once a query
+            "max_wait_s": lambda row, _, __: deadline_s[row] - env._now,
             "held": lambda _, __, place: 0 if place is None else place.load,
             "in_system": lambda _, __, ___: in_system(),
             "predicted_s": predicted_s,

@@ -353,7 +353,7 @@ class Dispatcher:
         if not len(queue):
             return 0, ()
         head = queue.head()
-        variant, size = orders.plan(len(queue), orders.deadline_s[head] - now, floors[head])  # type: ignore[misc]
+        variant, size = orders.plan(len(queue), orders.deadline_s[head] - now, floors[head])  # type: ignore[misc]  # there is one
         rows = [queue.popleft()]
         while len(rows) < size and floors[queue.head()] <= orders.accuracies[variant]:
             rows.append(queue.popleft())

@@ -66,7 +66,7 @@ class Fault(Part):
             ValueError: if something that it names is not there.
         """
 
-    def named(self, fleet: Fleet, target: Any) -> str:  # noqa: ARG002
+    def named(self, fleet: Fleet, target: Any) -> str:  # noqa: ARG002 -- a name says it
         """Return what records call a target."""
         return str(target)
 
@@ -169,7 +169,7 @@ class LinkLoss(Fault):
             raise ValueError(f"between must be the two nodes of a link of the network, not {list(self.between)}")
         return [(self.between[0], self.between[1])]
 
-    def named(self, fleet: Fleet, target: tuple[str, str]) -> str:  # noqa: ARG002
+    def named(self, fleet: Fleet, target: tuple[str, str]) -> str:  # noqa: ARG002 -- a name says it
         """Return the names of its two ends."""
         return " - ".join(target)
 
@@ -201,7 +201,7 @@ class FrontendRestart(Fault):
                 raise ValueError(f"frontends must be from 0 to {len(known) - 1}, not {number}")
         return list(self.frontends or known)
 
-    def named(self, fleet: Fleet, target: int) -> str:  # noqa: ARG002
+    def named(self, fleet: Fleet, target: int) -> str:  # noqa: ARG002 -- a name says it
         """Return the frontend's name."""
         return f"frontend-{target}"
 

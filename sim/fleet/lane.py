@@ -81,7 +81,7 @@ def _finished(fleet: Fleet) -> Callable[[Machine, Batch], object]:
         place.load -= n
         place.work_s -= n * service_s[batch.variant]
         fleet.in_system -= n
-        answer(batch, machine.number, env._now)  # noqa: SLF001 -- once a batch
+        answer(batch, machine.number, env._now)
         if chosen_at_dispatch:
             for row in rows:
                 served_by[row] = batch.variant

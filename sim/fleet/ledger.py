@@ -193,7 +193,7 @@ class Ledger(QueryColumns):
         """Return when a worker last computed, seconds."""
         return max((machine.worked_until_s for machine in self.machines), default=0.0)
 
-    def service(self, rows: Rows, now: float, workers: int, variants: int) -> Service:  # noqa: ARG002
+    def service(self, rows: Rows, now: float, workers: int, variants: int) -> Service:  # noqa: ARG002 -- it knows its machines
         """Return what became of queries, and what each worker did."""
         for machine in self.machines:
             machine.settle()

@@ -168,14 +168,14 @@ class Machine:
         self.settle()
         self.up = True
 
-    def put_in_service(self, active: bool) -> None:  # noqa: FBT001
+    def put_in_service(self, active: bool) -> None:  # noqa: FBT001 -- one of two states
         """Start or stop taking queries; a batch that runs goes on."""
         self.settle()
         self.active = active
 
     def settle(self) -> None:
         """Bring what is left of each batch, and the seconds that are counted, up to now."""
-        now = self._env._now  # noqa: SLF001 -- twice a batch
+        now = self._env._now
         passed_s, self._settled_s = now - self._settled_s, now
         if not passed_s:
             return

@@ -105,7 +105,7 @@ class _Keeper:
         idle = [machine for machine in self._machines if not machine.active and machine not in self._starting]
         for machine in idle[: max(wanted - len(active) - len(self._starting), 0)]:
             self._starting.append(machine)
-            fleet.env.call_at(fleet.env.now + self._group.startup_s, lambda started=machine: self._start(started))  # type: ignore[misc]
+            fleet.env.call_at(fleet.env.now + self._group.startup_s, lambda started=machine: self._start(started))  # type: ignore[misc]  # its own
         for machine in reversed(active[wanted:]):
             put_in_service(fleet, machine.number, active=False)
 

@@ -117,7 +117,7 @@ class SwiftDispatcher(Dispatcher):
         if len(queue) >= self._max_batch:
             return True
         ready_s = self._arrived_s[queue.head()] + self._timeout_s
-        if ready_s <= self.env._now:  # noqa: SLF001 -- once a batch
+        if ready_s <= self.env._now:
             return True
         if ready_s < self._wake_s:
             self._wake_s = ready_s
@@ -134,7 +134,7 @@ class SwiftDispatcher(Dispatcher):
             rows = (queue.popleft(),) if n == 1 else queue.take(n)
         else:
             while not rows and len(queue):
-                now, seconds = self.env._now, machine.seconds[variant]  # noqa: SLF001 -- once a batch
+                now, seconds = self.env._now, machine.seconds[variant]
                 rows, dropped = former(queue, now, seconds=seconds, deadline_s=self.orders.deadline_s)
                 if dropped:
                     self.release(dropped, self.orders.work_s[variant])

@@ -58,7 +58,7 @@ def read_parquet(source: Source, columns: Mapping[str, str] | None = None) -> Ev
     Raises:
         TraceError: in one line, if the file is no such table, or too large.
     """
-    import pyarrow as pa  # noqa: PLC0415 -- only where a Parquet file is read
+    import pyarrow as pa
 
     path = Path(source.name) if source.path is None else source.path
     try:
@@ -78,7 +78,7 @@ def read_parquet(source: Source, columns: Mapping[str, str] | None = None) -> Ev
 
 def _opened(path: Path, stream: Any, max_rows: int) -> Any:
     """Open a file, and refuse one whose foot says that it is too large before any of it is unpacked."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 -- only where a Parquet file is read
+    import pyarrow.parquet as pq
 
     file = pq.ParquetFile(stream, page_checksum_verification=True)
     rows = file.metadata.num_rows
@@ -109,7 +109,7 @@ def _plan(name: str, schema: Any, columns: Mapping[str, str], groups: Groups) ->
 
 def _table(path: Path, stream: Any, plan: Plan, file: Any) -> Any:
     """Read the columns that are wanted, texts as numbers into a list of their kinds."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 -- only where a Parquet file is read
+    import pyarrow.parquet as pq
 
     texts = [name for name in plan.names if not _numeric(file.schema_arrow.field(name).type)]
     again = pq.ParquetFile(stream, page_checksum_verification=True, read_dictionary=texts)
@@ -133,13 +133,13 @@ def _check_types(where: str, schema: Any, plan: Plan, *, named: bool) -> None:
 
 
 def _numeric(kind: Any) -> bool:
-    from pyarrow import types  # noqa: PLC0415 -- only where a Parquet file is read
+    from pyarrow import types
 
     return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
 def _textual(kind: Any) -> bool:
-    from pyarrow import types  # noqa: PLC0415 -- only where a Parquet file is read
+    from pyarrow import types
 
     if types.is_dictionary(kind):
         kind = kind.value_type
