@@ -1,5 +1,6 @@
 """A user's own parts: named on the command line, checked, and never imported by a scenario file alone."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,56 @@ def test_a_part_of_ones_own_runs(folder):
     assert shown.exit_code == 0, shown.output
     assert "my_second:SecondBest" in (folder / "out" / "scenario.toml").read_text()
     assert kinds(Selection)["my_second:SecondBest"].kind == "my_second:SecondBest"
+
+
+DEFENSES = """
+from dataclasses import dataclass
+from sim import Defense
+
+@dataclass(frozen=True)
+class Rolled(Defense):
+    kind = "rolled"
+
+    def transform(self, deployment):
+        return lambda answers: answers[:, [*range(1, answers.shape[1]), 0]]
+
+
+@dataclass(frozen=True)
+class Alarm(Defense):
+    kind = "alarm"
+    most: int = 8
+
+    def state(self):
+        return [0]
+
+    def admit(self, deployment):
+        return lambda account: "rejected" if deployment.flagged(account) else None
+
+    def observe(self, deployment):
+        def heard(account):
+            deployment.of(account)[0] += 1
+            if deployment.of(account)[0] > self.most:
+                deployment.flag(account)
+
+        return heard
+"""
+
+
+def test_a_defense_of_ones_own_is_one_class(folder):
+    """One that changes answers, and one that keeps state: both from the command line, and both in what it reports."""
+    (folder / "mine.py").write_text(DEFENSES)
+    defenses = ["--set", "defense.turn.kind=mine:Rolled", "--set", "defense.alarm.kind=mine:Alarm"]
+    few = ["--set", "workload.users.accounts=100000"]
+    shown = call("run", "quickstart", "--plugin", "mine.py", *defenses, *SHORT, *few)
+    assert shown.exit_code == 0, shown.output
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    assert summary["benign"]["label_flips"] == 1.0
+    assert summary["benign"]["answer_accuracy"] < 0.2
+    assert 0 < summary["benign"]["distortion_l1"] <= 2
+    turned, alarm = [defense for defense in summary["defenses"] if defense["kind"].startswith("mine:")]
+    assert turned["flags"] is None
+    assert (alarm["true_positive_rate"], alarm["false_positive_rate"]) == (1.0, 0.0)
+    assert summary["attacks"][0]["queries_rejected"] > 0
 
 
 def test_a_file_with_a_part_of_ones_own_runs_in_every_process_of_a_sweep(folder):
