@@ -175,7 +175,8 @@ def test_a_table_is_read_by_the_names_of_its_columns(name, how, tmp_path):
 
 def test_a_time_that_is_a_text_is_one_of_seconds(tmp_path):
     """RAGPulse without its hash ids, which nobody needs: what tells it from Mooncake is the text."""
-    text = '{"timestamp": "82", "session_id": "a"}\n{"timestamp": "93", "session_id": "b"}\n'
+    rows = [{"timestamp": time, "input_length": 7, "session_id": name} for time, name in (("82", "a"), ("93", "b"))]
+    text = "\n".join(map(json.dumps, rows))
     trace = read_trace(write(tmp_path, text))
     assert trace.format == "ragpulse"
     assert trace.content.times_s.tolist() == [0.0, 11.0]

@@ -127,7 +127,8 @@ class _Chains:
 
 def _is_pulse(entry: Entry) -> bool:
     """Return whether an object has RAGPulse's marks that stay where its hash ids were taken away."""
-    return isinstance(entry.get("timestamp"), str) and "session_id" in entry and "chat_id" not in entry
+    marks = "session_id" in entry and "input_length" in entry and "chat_id" not in entry
+    return marks and isinstance(entry.get("timestamp"), str)
 
 
 def _first(entry: Entry, names: tuple[str, ...]) -> float | None:
