@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from experiments.example_run import example_zoo
+from experiments.conformance.example import example_zoo
 from policies import LabelOnly, LatencyPadding, NearDuplicates, QueryBudget, RateLimit, Rounding, TopK
 from sim import deploy
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import ParamSpec, TypeVar
 
-from experiments.conformance import check
+from experiments.conformance.checks import check
 from experiments.decode import add_part, added_modules
 from experiments.results import ResultsError
 from sim.contracts import Part

@@ -26,7 +26,7 @@ from adversaries import (
 )
 from adversaries.contract import pick
 from analysis import estimate
-from experiments.example_run import example_zoo
+from experiments.conformance.example import example_zoo
 from policies import BySpec, EarlyDrop, ExponentialMechanism, Greedy, LaplaceNoise, QueueBound, TokenBucket
 from sim import NOISE, OUTCOMES, BudgetExhausted, Crash, Spec
 from zoo import Variant, Zoo, affine_law, load_table

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from experiments import Scenario, load, run
 from experiments.budget import LimitError, check_jobs, check_scenario, memory_limit_bytes
 from experiments.cli import app
-from experiments.console import _json_value
+from experiments.cli.console import _json_value
 from experiments.decode import DecodeError, decode, encode, kinds
 from experiments.loading import builtin
 from sim.contracts import Part

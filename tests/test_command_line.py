@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.console import progress
+from experiments.cli.console import progress
 from experiments.decode import decode, encode
 from experiments.reporting import study_report, study_tables
 from experiments.study import Study, StudyFolder, load_study
@@ -409,7 +409,7 @@ def test_an_interrupted_command_says_so(folder, monkeypatch, command, target, me
     ("target", "message", "written"),
     [
         ("typer.core.TyperGroup.parse_args", "interrupted; nothing was written", False),
-        ("experiments.cli.print_tables", "interrupted; what was written is kept", True),
+        ("experiments.cli.app.print_tables", "interrupted; what was written is kept", True),
     ],
 )
 def test_an_interrupt_before_and_after_the_work_says_what_is_kept(folder, monkeypatch, target, message, written):

@@ -12,7 +12,7 @@ from analysis.metrics import measured
 from analysis.report import run_tables
 from analysis.study import Cell, columns
 from experiments import load, run
-from experiments.example_run import example_run, example_zoo
+from experiments.conformance.example import example_run, example_zoo
 from policies import (
     Greedy,
     JoinShortestQueue,

@@ -15,8 +15,8 @@ import adversaries
 import policies
 import workloads
 from analysis.metric_table import METRICS
-from experiments import load, looking, run
-from experiments.cli import app
+from experiments import load, run
+from experiments.cli import app, inspection
 from sim import Crash, Defense, FrontendRestart, LinkLoss, SlowDown
 from sim.contracts import READS
 from zoo import builtin_tables
@@ -159,7 +159,7 @@ def test_the_readme_names_what_there_is():
     text = (ROOT / "README.md").read_text()
     for table in builtin_tables():
         assert f"`{table}`" in text
-    commands = {command.name for part in (app, looking.app) for command in part.registered_commands}
+    commands = {command.name for part in (app, inspection.app) for command in part.registered_commands}
     assert set(re.findall(r"^siegelab (\w+)", text, re.MULTILINE)) == commands
 
 

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import experiments
-import experiments.systems
+import experiments.validation.systems
 from experiments.cli import app
 
 # A module that is first imported while something is patched would keep the patch.
@@ -65,15 +65,18 @@ STEPS = [
     (SWEEP, "experiments.sweeping.plan"),
     (["plot", "out", "--figure", "zoo"], "experiments.reporting.figure_of"),
     (["report", "out"], "experiments.reporting.kind_of"),
-    (["trace", "t.csv", "--page", "p.html"], "experiments.tracing.open_trace"),
-    (["trace", "t.csv", "--page", "p.html"], "experiments.tracing.shape_of"),
-    (["trace", "t.csv", "--page", "p.html"], "experiments.tracing.trace_page"),
+    (["trace", "t.csv", "--page", "p.html"], "experiments.cli.trace_report.open_trace"),
+    (["trace", "t.csv", "--page", "p.html"], "experiments.cli.trace_report.shape_of"),
+    (["trace", "t.csv", "--page", "p.html"], "experiments.cli.trace_report.trace_page"),
     (["zoo", "psml-svhn"], "experiments.variants.whole_zoo"),
-    (["validate", "--only", "M/M/1"], "experiments.systems.rows"),
+    (["validate", "--only", "M/M/1"], "experiments.validation.systems.rows"),
     (["scenarios"], "experiments.loading.builtin"),
     (["init", "new.toml"], "experiments.loading.builtin"),
 ]
-EARLY = {"experiments.loading.open_source", "experiments.tracing.open_trace"}  # so that many calls take no time
+EARLY = {
+    "experiments.loading.open_source",
+    "experiments.cli.trace_report.open_trace",
+}  # so that many calls take no time
 WRONG = [
     (lambda: OSError(28, "No space left on device", "somewhere"), "somewhere: No space left on device"),
     (lambda: PermissionError(13, "Permission denied", "there"), "there: Permission denied"),
@@ -123,15 +126,15 @@ def raising(problem):
 
 
 def test_a_failed_check_is_exit_code_1(folder, monkeypatch):
-    from experiments.validating import Validation
+    from experiments.validation.comparison import Validation
 
     @contextmanager
     def threads(jobs):
         with ThreadPoolExecutor(jobs) as executor:
             yield executor
 
-    all_rows = experiments.systems.rows
-    monkeypatch.setattr("experiments.systems.rows", lambda scale: all_rows(scale)[:1])
+    all_rows = experiments.validation.systems.rows
+    monkeypatch.setattr("experiments.validation.systems.rows", lambda scale: all_rows(scale)[:1])
     monkeypatch.setattr("experiments.processes.worker_processes", threads)
     arguments = ["validate", "--scale", "0.001", "--replications", "2", "--jobs", "1", "--out", "v.html"]
     for passed in (False, True):

@@ -44,7 +44,7 @@ from adversaries import (
 from adversaries.extraction.active import Round, farthest_first
 from adversaries.extraction.strategies import _Rewards, clustered
 from adversaries.judging.clones import Judge
-from experiments.example_run import example_zoo
+from experiments.conformance.example import example_zoo
 from policies import BySpec, LaplaceNoise, TokenBucket
 from sim import OUTCOMES, Crash
 from zoo import networks

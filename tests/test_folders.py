@@ -67,7 +67,11 @@ def no_simulation(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("the simulation was started")
 
-    for name in ("experiments.running.build", "experiments.sweeping.build_zoo", "experiments.validating.validate"):
+    for name in (
+        "experiments.running.build",
+        "experiments.sweeping.build_zoo",
+        "experiments.validation.comparison.validate",
+    ):
         monkeypatch.setattr(name, fail)
 
 

@@ -8,7 +8,7 @@ from conftest import cluster, queries
 
 from adversaries import BackdoorUser, Budget, Campaign, CloneRecipe, OracleExtraction, Sybils, judge
 from analysis.metrics import Queries
-from experiments.example_run import example_zoo
+from experiments.conformance.example import example_zoo
 from sim import Charge, Defense
 from zoo import TRIGGERED
 

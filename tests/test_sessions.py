@@ -140,7 +140,7 @@ def test_a_view_keeps_chains_with_the_rows_that_begin_them(tmp_path_factory, cha
 
 
 def test_what_a_refit_and_a_table_cannot_hold_is_said(tmp_path):
-    from experiments.tracing import look, statistics_table
+    from experiments.cli.trace_report import look, statistics_table
 
     trace = read_trace(write(tmp_path, lines(AT_ONCE)))
     caption = statistics_table(look(trace, 1, "poisson"))[0].caption

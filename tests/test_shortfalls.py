@@ -36,7 +36,7 @@ from adversaries import (
 from adversaries.extraction.strategies import clustered
 from analysis import summarize
 from experiments import load, run
-from experiments.example_run import example_run, example_zoo
+from experiments.conformance.example import example_run, example_zoo
 from policies import TokenBucket
 
 POOL = set(example_zoo().answers.data.pool.tolist())

@@ -27,7 +27,7 @@ from adversaries import (
 from adversaries.fingerprinting.cells import centred
 from adversaries.fingerprinting.noisy_search import laplace_cdf
 from adversaries.fingerprinting.side_channels import steps
-from experiments.example_run import example_zoo
+from experiments.conformance.example import example_zoo
 from policies import ExponentialMechanism, LaplaceNoise
 from sim import NOISE, ModelWithdrawal, Spec, deploy
 from zoo import load_table

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from analysis.figures import timeline
 from experiments import load, run
 from experiments.cli import app
-from experiments.tracing import look, open_trace, statistics_json, statistics_table, write_requests
+from experiments.cli.trace_report import look, open_trace, statistics_json, statistics_table, write_requests
 from sim import stream
 from workloads import Batches, Poisson, Workload, read_trace, shape_of
 from workloads.shape import Bins, dispersions, hurst, rates

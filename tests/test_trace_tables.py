@@ -353,7 +353,7 @@ def test_a_run_is_replayed_from_its_requests(groups, finished):
 
 
 def test_what_a_trace_command_writes_reads_back_alike(finished, tmp_path):
-    from experiments.tracing import write_requests
+    from experiments.cli.trace_report import write_requests
 
     seen = read_trace(finished[1]).window(1.0, 4.0).requests(1)
     for name in ("x.parquet", "x.csv"):

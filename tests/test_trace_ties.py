@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import workloads
 from experiments import load, run
-from experiments.tracing import write_requests
+from experiments.cli.trace_report import write_requests
 from sim import stream
 from workloads import ArrivalProcess, Population, Workload, ZipfAccounts, read_trace
 from workloads.traces import FORMATS, Events

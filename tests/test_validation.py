@@ -9,8 +9,15 @@ import pytest
 from scipy import stats
 
 from analysis import queueing
-from experiments.systems import rows
-from experiments.validating import Validation, Verdict, validate, validation_json, validation_page, validation_table
+from experiments.validation.comparison import (
+    Validation,
+    Verdict,
+    validate,
+    validation_json,
+    validation_page,
+    validation_table,
+)
+from experiments.validation.systems import rows
 from sim import stream
 from sim.engine.lifecycle import CODE, RUNNING
 from sim.engine.queues import FifoQueue

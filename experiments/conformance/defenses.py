@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from adversaries.judging.evidence import checked
-from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
+from experiments.conformance.example import QUERIES, SEED, example_run, example_specs, example_zoo
 from sim import OUTCOMES, Defense, deploy
 from sim.contracts import READS, Misfit, Part
 from sim.gateway.hooks import Hook, Hooks, columns_of

@@ -11,7 +11,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from experiments.console import AsJson, Plugins, one_line_errors, print_tables, progress, say
+from experiments.cli.console import AsJson, Plugins, one_line_errors, print_tables, progress, say
 
 STEPS_OF_A_VALIDATION = 1e6
 
@@ -51,7 +51,7 @@ def trace_command(
     as_json: AsJson = False,
 ) -> None:
     """Print the statistics of a trace and write its page; --out writes what the simulation would see."""
-    from experiments import tracing
+    from experiments.cli import trace_report
     from experiments.names import stem_of
     from experiments.outputs import output
     from experiments.places import told
@@ -79,24 +79,24 @@ def trace_command(
             if not fine:
                 raise ResultsError(f"--{name}: found {number:g}; expected {expected}")
         load_plugins(plugins or [])
-        asked = tracing.format_named(kind)
+        asked = trace_report.format_named(kind)
         how, (start_s, stop_s) = cast("Spread", spread), _window(window)
         limits = {"max_bytes": int(max_gib * 2**30), "max_rows": max_rows}
         place = page or Path("results") / f"trace-{stem_of(file)}.html"
-        tracing.check_outputs(out, place)
+        trace_report.check_outputs(out, place)
         page_draft = outputs.enter_context(output(place, [file], force=force))
         out_draft = outputs.enter_context(output(out, [file], force=force)) if out else None
-        view = tracing.open_trace(file, asked, on_error, _columns(column or []), cast("Groups", groups), **limits)
+        view = trace_report.open_trace(file, asked, on_error, _columns(column or []), cast("Groups", groups), **limits)
         view = view.window(start_s, stop_s).scaled(rate_scale).thinned(keep)
         view = view if limit is None else view.first(limit)
-        found = tracing.look(view, seed, how)
+        found = trace_report.look(view, seed, how)
         if out and out_draft:
             with told(out):
-                tracing.write_requests(view.requests(seed, how), out_draft)
-        text = tracing.trace_page(found)
+                trace_report.write_requests(view.requests(seed, how), out_draft)
+        text = trace_report.trace_page(found)
         with told(place):
             page_draft.write_text(text, encoding="utf-8")
-    print_tables(tracing.statistics_table(found), tracing.statistics_json(found) if as_json else None)
+    print_tables(trace_report.statistics_table(found), trace_report.statistics_json(found) if as_json else None)
     say(f"page: {place}", as_json)
 
 
@@ -120,8 +120,8 @@ def validate_command(
     from experiments.places import told
     from experiments.processes import worker_processes
     from experiments.results import ResultsError
-    from experiments.systems import rows
-    from experiments.validating import validate, validation_json, validation_page, validation_table
+    from experiments.validation.comparison import validate, validation_json, validation_page, validation_table
+    from experiments.validation.systems import rows
 
     with one_line_errors(), ExitStack() as outputs:
         check_replications(replications, scale * STEPS_OF_A_VALIDATION)

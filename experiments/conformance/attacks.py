@@ -20,7 +20,7 @@ from adversaries import (
     Strategy,
     judge,
 )
-from experiments.example_run import SEED, example_run, example_zoo
+from experiments.conformance.example import SEED, example_run, example_zoo
 from sim import Spec
 
 ATTACK_BUDGET = 80

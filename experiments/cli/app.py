@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments import looking
-from experiments.console import AsJson, Door, Plugins, one_line_errors, print_tables, progress, say
+from experiments.cli import inspection
+from experiments.cli.console import AsJson, Door, Plugins, one_line_errors, print_tables, progress, say
 
 if TYPE_CHECKING:
     from experiments.scenario import Scenario
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(looking.app)
+app.add_typer(inspection.app)
 
 ScenarioName = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="A .toml file, or the name of a built-in scenario.")

@@ -17,7 +17,7 @@ from analysis.intervals import Estimate, estimate
 from analysis.report import Table, page
 from experiments.running import run
 from experiments.simulation import Progress
-from experiments.systems import Row
+from experiments.validation.systems import Row
 
 MAX_ERRORS = 3.5
 MIN_P = 0.01

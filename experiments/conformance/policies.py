@@ -1,30 +1,16 @@
-"""Check that a part keeps its contract: for ours in the tests, and for anybody's own before it meets a simulation.
-
-``check(part)`` runs everything that holds for its contract and raises ``AssertionError`` with what does not.
-"""
+"""Check that what an operator decides keeps its contract, policy by policy."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from adversaries import Acquisition, Adversary, QueryWrapper, Search, Strategy
-from experiments.attack_conformance import (
-    check_acquisition,
-    check_adversary,
-    check_search,
-    check_strategy,
-    check_wrapper,
-)
-from experiments.decode import decode, encode
-from experiments.defense_conformance import as_read, check_defense
-from experiments.example_run import QUERIES, SEED, example_run, example_specs, example_zoo
-from experiments.trace_conformance import check_trace_format
+from experiments.conformance.defenses import as_read, check_defense
+from experiments.conformance.example import QUERIES, SEED, example_specs, example_zoo
 from policies import Fifo
 from sim import (
     Admission,
@@ -44,36 +30,11 @@ from sim import (
     Selection,
     deploy,
 )
-from sim.contracts import GATE_READS, Choose, Part, Waiting
-from workloads import ArrivalProcess, ItemLaw, Population, SpecLaw, TraceFormat
-from zoo import Zoo
+from sim.contracts import GATE_READS, Choose, Waiting
 
 
-def check(part: Part) -> None:
-    """Check a policy, defense, adversary, arrival process, spec law, trace format or jitter against its contract.
-
-    Raises:
-        AssertionError: saying which part of the contract is broken.
-    """
-    _check_parameters(part)
-    for contract, check_contract in _CHECKS.items():
-        if isinstance(part, contract):
-            check_contract(part)
-            _check_in_a_run(contract, part)
-            return
-    raise AssertionError(f"{type(part).__name__} implements no contract of SiegeLab")
-
-
-def _check_parameters(part: Part) -> None:
-    assert isinstance(part, Part), f"{part!r} is no part; give an object of a class, such as check(Greedy(4))"
-    name = type(part).__name__
-    assert isinstance(getattr(part, "kind", None), str), f"{name} has no kind, the word that names it in a scenario"
-    assert dataclasses.is_dataclass(part), f"{name} is no dataclass"
-    assert type(part).__dataclass_params__.frozen, f"{name} is not frozen"
-    assert decode(type(part), encode(part)) == part, f"{name} does not come back from a scenario file as it was"
-
-
-def _check_choose(name: str, choose: Choose, *, always: bool) -> None:
+def check_choose(name: str, choose: Choose, *, always: bool) -> None:
+    """Check what chooses variants: alike for a block and for its queries, and feasible unless ``always``."""
     zoo = example_zoo()
     accuracy, latency_s = example_specs()
     uniform = np.random.default_rng(SEED).random(QUERIES)
@@ -92,43 +53,20 @@ def _check_choose(name: str, choose: Choose, *, always: bool) -> None:
         assert np.array_equal(chosen < 0, none), f"{name} must choose exactly where a variant is feasible"
 
 
-def _check_selection(part: Selection) -> None:
-    _check_choose(type(part).__name__, part.chooser(example_zoo()), always=False)
+def check_selection(part: Selection) -> None:
+    """Check a selection policy."""
+    check_choose(type(part).__name__, part.chooser(example_zoo()), always=False)
 
 
-def _check_defense(part: Defense) -> None:
+def check_defense_and_choice(part: Defense) -> None:
+    """Check a defense, and the variants that it chooses."""
     check_defense(part)
     for hook in deploy(part, example_zoo(), SEED).choose:
-        _check_choose(type(part).__name__, lambda *columns, hook=hook: hook(as_read(*columns)), always=True)
+        check_choose(type(part).__name__, lambda *columns, hook=hook: hook(as_read(*columns)), always=True)
 
 
-_FIELD_OF: dict[type[Part], str] = {
-    Selection: "selection",
-    Discipline: "discipline",
-    Batching: "batching",
-    Dropping: "dropping",
-    Routing: "routing",
-    Admission: "admission",
-    Scaling: "scaling",
-    Pricing: "pricing",
-}
-
-
-def _check_in_a_run(contract: type[Part], part: Part) -> None:
-    """Check that a policy loses no query, and that a run with it can be repeated."""
-    if contract is Defense:
-        policies: dict[str, Any] = {"defenses": {"part": part}}
-    elif contract in _FIELD_OF:
-        policies = {_FIELD_OF[contract]: part}
-    else:
-        return
-    first, again = example_run(**policies)[0], example_run(**policies)[0]
-    assert len(first.outcome) == QUERIES, f"{type(part).__name__} loses queries"
-    same = np.array_equal(first.delivered_s, again.delivered_s, equal_nan=True)
-    assert same, f"{type(part).__name__}: two runs with one seed differ"
-
-
-def _check_discipline(part: Discipline) -> None:
+def check_discipline(part: Discipline) -> None:
+    """Check that a discipline orders queries and loses none."""
     name = type(part).__name__
     sent_s = np.arange(6.0)
     wait_s = np.array([9.0, 1.0, 5.0, 5.0, 0.5, 9.0])
@@ -147,7 +85,8 @@ def _check_discipline(part: Discipline) -> None:
     assert len(queue) == 0, f"{name}: the queue is not empty after all were taken"
 
 
-def _check_batching(part: Batching) -> None:
+def check_batching(part: Batching) -> None:
+    """Check that a batching sizes batches within what waits."""
     assert part.max_batch >= 1, "max_batch must be at least 1"
     assert part.timeout_s >= 0, "timeout_s must be at least 0"
     sizer = part.sizer()
@@ -164,7 +103,8 @@ def _check_batching(part: Batching) -> None:
             sizer.learn(slack_s > 0)
 
 
-def _check_admission(part: Admission) -> None:
+def check_admission(part: Admission) -> None:
+    """Check that the gates of an admission policy agree."""
     name = type(part).__name__
     asked = tuple(inspect.signature(part.gate()).parameters)
     for read in asked:
@@ -180,7 +120,8 @@ def _arriving(i: int) -> dict[str, Any]:
     return dict(zip(GATE_READS, facts, strict=True))
 
 
-def _check_scaling(part: Scaling) -> None:
+def check_scaling(part: Scaling) -> None:
+    """Check that the scalers of a policy agree."""
     assert part.period_s > 0, "period_s must be above 0"
     pools = [Pool(float(i), 1 + i % 4, 0, 1, 8, (i % 10) / 10, 20.0 * i, i, 50.0, "gpu") for i in range(60)]
     wanted = [[scaler(pool) for pool in pools] for scaler in (part.scaler(), part.scaler())]
@@ -188,7 +129,8 @@ def _check_scaling(part: Scaling) -> None:
     assert all(isinstance(number, int) for number in wanted[0]), f"{type(part).__name__} must ask for whole workers"
 
 
-def _check_placement(part: Placement) -> None:
+def check_placement(part: Placement) -> None:
+    """Check that every variant is placed, within the memory."""
     name = type(part).__name__
     zoo = example_zoo()
     hosts = [Host(0, tuple(range(len(zoo))), 2**30) for _ in range(4)]
@@ -203,14 +145,16 @@ def _check_placement(part: Placement) -> None:
     assert {v for variants in hosted for v in variants} == set(range(len(zoo))), f"{name} leaves a variant out"
 
 
-def _check_fault(part: Fault) -> None:
+def check_fault(part: Fault) -> None:
+    """Check that a fault is determined by its generator."""
     name = type(part).__name__
     drawn = [list(islice(part.times(np.random.default_rng(SEED)), 20)) for _ in range(2)]
     assert drawn[0] == drawn[1], f"{name} is not determined by its generator"
     assert all(wait_s >= 0 and lasts_s > 0 for wait_s, lasts_s in drawn[0]), f"{name} runs backwards"
 
 
-def _check_dropping(part: Dropping) -> None:
+def check_dropping(part: Dropping) -> None:
+    """Check that a batch former loses no query."""
     former = part.batch_former(None, 4)
     if former is None:
         return
@@ -234,7 +178,8 @@ class _Stop:
         return True
 
 
-def _check_routing(part: Routing) -> None:
+def check_routing(part: Routing) -> None:
+    """Check that queries are sent to places that host their variants."""
     name = type(part).__name__
     hosts = [[_Stop(), _Stop(), _Stop()], [_Stop()]]
     route = part.router(hosts, np.random.default_rng(SEED), lambda: 0.0)
@@ -245,7 +190,8 @@ def _check_routing(part: Routing) -> None:
             stop.load += 1
 
 
-def _check_pricing(part: Pricing) -> None:
+def check_pricing(part: Pricing) -> None:
+    """Check that no price is below 0."""
     accuracy, latency_s = example_specs()
     price = part.price(example_zoo())
     variant = np.zeros(QUERIES, dtype=np.int64)
@@ -253,7 +199,8 @@ def _check_pricing(part: Pricing) -> None:
     assert (prices >= 0).all(), f"{type(part).__name__} pays the client"
 
 
-def _check_jitter(part: Jitter) -> None:
+def check_jitter(part: Jitter) -> None:
+    """Check that factors have mean 1."""
     drawn = [
         [value for value, _ in zip(part.multipliers(np.random.default_rng(SEED)), range(20_000), strict=False)]
         for _ in range(2)
@@ -262,73 +209,3 @@ def _check_jitter(part: Jitter) -> None:
     assert min(drawn[0]) >= 0, f"{type(part).__name__} makes time run backwards"
     error = float(np.std(drawn[0])) / np.sqrt(20_000)
     assert abs(np.mean(drawn[0]) - 1) <= 5 * error, f"{type(part).__name__} does not have mean 1"
-
-
-def _check_arrivals(part: ArrivalProcess) -> None:
-    name = type(part).__name__
-    process = part.at_rate(50.0)
-    times = process.times(np.random.default_rng(SEED), 100.0)
-    assert np.array_equal(times, process.times(np.random.default_rng(SEED), 100.0)), f"{name} ignores its generator"
-    assert (np.diff(times) >= 0).all(), f"{name} is not sorted"
-    assert times[0] >= 0, f"{name} starts before 0"
-    assert times[-1] < 100.0, f"{name} goes on after the end"
-    shorter = process.times(np.random.default_rng(SEED), 40.0)
-    assert np.array_equal(shorter, times[times < 40.0]), f"{name} depends on how long it runs"
-
-
-def _check_spec_law(part: SpecLaw) -> None:
-    zoo = example_zoo()
-    accuracy, latency_s = part.draw(zoo, np.random.default_rng(SEED), QUERIES)
-    again = part.draw(zoo, np.random.default_rng(SEED), QUERIES)
-    assert accuracy.shape == latency_s.shape == (QUERIES,), f"{type(part).__name__} must give one spec a query"
-    assert all(map(np.array_equal, (accuracy, latency_s), again)), f"{type(part).__name__} ignores its generator"
-    assert ((accuracy >= 0) & (accuracy <= 1) & (latency_s >= 0)).all(), f"{type(part).__name__} leaves the range"
-
-
-def _check_population(part: Population) -> None:
-    name = type(part).__name__
-    requests = part.requests(SEED, 50.0)
-    again = part.requests(SEED, 50.0)
-    assert np.array_equal(requests.times_s, again.times_s), f"{name} is not determined by its seed"
-    assert (np.diff(requests.times_s) >= 0).all(), f"{name} is not sorted"
-    assert "account" in requests.columns, f"{name} does not say which account sends"
-    if len(requests):
-        assert requests.times_s[0] >= 0, f"{name} starts before 0"
-        assert requests.times_s[-1] < 50.0, f"{name} goes on after the end"
-
-
-def _check_item_law(part: ItemLaw) -> None:
-    name = type(part).__name__
-    zoo = example_zoo()
-    items = part.draw(zoo, np.random.default_rng(SEED), QUERIES)
-    assert np.array_equal(items, part.draw(zoo, np.random.default_rng(SEED), QUERIES)), f"{name} ignores its generator"
-    assert zoo.answers is not None
-    assert np.isin(items, zoo.answers.data.pool).all(), f"{name} sends items that are not in the pool"
-    bare = part.draw(Zoo("bare", zoo.variants), np.random.default_rng(SEED), 3)
-    assert bare.tolist() == [-1] * 3, f"{name} must send -1 where there is no data set"
-
-
-_CHECKS: dict[type[Part], Callable[[Any], None]] = {
-    Selection: _check_selection,
-    Admission: _check_admission,
-    Scaling: _check_scaling,
-    Placement: _check_placement,
-    Fault: _check_fault,
-    Defense: _check_defense,
-    Discipline: _check_discipline,
-    Batching: _check_batching,
-    Dropping: _check_dropping,
-    Routing: _check_routing,
-    Pricing: _check_pricing,
-    Jitter: _check_jitter,
-    ArrivalProcess: _check_arrivals,
-    SpecLaw: _check_spec_law,
-    ItemLaw: _check_item_law,
-    Population: _check_population,
-    TraceFormat: check_trace_format,
-    Adversary: check_adversary,
-    Search: check_search,
-    Strategy: check_strategy,
-    Acquisition: check_acquisition,
-    QueryWrapper: check_wrapper,
-}

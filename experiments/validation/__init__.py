@@ -1,0 +1,1 @@
+"""Validation: simulated systems beside what theory says of them."""
