@@ -270,5 +270,14 @@ def _walk(folder: Path, below: str, files: dict[str, str], folders: set[str]) ->
                 yield from _walk(entry, f"{name}/", files, folders)
             elif not entry.name.startswith((DRAFT, MOVING)):
                 yield entry
-        elif not entry.is_file() or (name not in files and not (not below and entry.name in (MARKER, LOCK))):
+        elif not entry.is_file() or (name not in files and (below or not _is_kept(entry))):
             yield entry
+
+
+def _is_kept(entry: Path) -> bool:
+    """Return whether a file is one that SiegeLab keeps for itself: its marker, or its lock, which is empty."""
+    if entry.name != LOCK:
+        return entry.name == MARKER
+    with suppress(FileNotFoundError):  # it was let go of meanwhile
+        return entry.stat().st_size == 0
+    return True

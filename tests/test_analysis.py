@@ -15,7 +15,7 @@ from analysis.figures import latency_distribution, timeline, tradeoff, zoo_front
 from analysis.offered import ARRIVAL_COLUMNS, digest
 from analysis.report import Table, page, run_tables, shown
 from analysis.study import Cell, Point, cells, columns
-from experiments.conformance.checks import example_zoo
+from experiments.conformance.example import example_zoo
 from sim import OUTCOMES, AttackRecord, Backdoor, CloneQuality, Cluster, Extraction, Fingerprint, Phase, WorkerGroup
 from sim.records import RunRecord
 

@@ -409,7 +409,7 @@ def test_an_interrupted_command_says_so(folder, monkeypatch, command, target, me
     ("target", "message", "written"),
     [
         ("typer.core.TyperGroup.parse_args", "interrupted; nothing was written", False),
-        ("experiments.cli.app.print_tables", "interrupted; what was written is kept", True),
+        ("experiments.cli.commands.print_tables", "interrupted; what was written is kept", True),
     ],
 )
 def test_an_interrupt_before_and_after_the_work_says_what_is_kept(folder, monkeypatch, target, message, written):

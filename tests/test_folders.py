@@ -16,7 +16,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -936,6 +936,7 @@ def build(folder, entries, outside):
 
 
 @settings(max_examples=120)
+@example([], {LOCK: "file"}, "run")
 @given(
     st.lists(st.sampled_from(["one", "two", "three.json"]), unique=True, max_size=3),
     ENTRIES,

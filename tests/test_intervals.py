@@ -90,7 +90,8 @@ def summary(value: float, p99_s: float = 0.1, few: tuple[str, ...] = (), at_leas
     """Return a summary whose shares are all one value, as far as metrics read it."""
     benign = dict.fromkeys(
         ("goodput", "spec_goodput", "slo_attainment", "slo_violation_rate", "effective_accuracy", "jain_index",
-         "jain_index_by_demand", "spec_goodput_of_answered", "deadline_goodput", "answer_accuracy"), value)  # fmt: skip
+         "jain_index_by_demand", "spec_goodput_of_answered", "deadline_goodput", "answer_accuracy",
+         "label_flips"), value)  # fmt: skip
     benign["latency_s"] = {"p50": p99_s / 2, "p99": p99_s}
     benign |= {"latency_few": few, "latency_at_least_s": {} if at_least_s is None else {"p99": at_least_s}}
     clone = dict.fromkeys(("fidelity", "accuracy", "service_fidelity", "kl_nats"), value)
@@ -102,7 +103,8 @@ def summary(value: float, p99_s: float = 0.1, few: tuple[str, ...] = (), at_leas
         "backdoor": {"success": value, "expected": value},
     }
     cluster = {"group_utilization": {"gpu": value}, "mean_batch_size": 1.0}
-    return {"benign": benign, "attacker": benign, "attacks": [attack], "cluster": cluster}
+    defense = {"name": "guard", "false_positive_rate": value, "true_positive_rate": value}
+    return {"benign": benign, "attacker": benign, "attacks": [attack], "cluster": cluster, "defenses": [defense]}
 
 
 def spread(case: str, *values: float) -> Cell:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.conformance.checks import example_zoo
+from experiments.conformance.example import example_zoo
 from workloads import (
     Batches,
     Correlated,

@@ -1,5 +1,5 @@
 """The command line."""
 
-from experiments.cli.app import app, main
+from experiments.cli.commands import app, main
 
 __all__ = ["app", "main"]

@@ -139,6 +139,8 @@ class Answering:
         columns, answers = self._columns, self._zoo.answers
         assert answers is not None  # or there would be no table
         rows = rows[(rows < columns.open_loop) & (columns.item[rows] >= 0)]
+        if not len(rows):  # a hook is never handed nothing
+            return
         models, items = self._zoo.model_rows[columns.variant[rows]], columns.item[rows]
         if not self._hooks.transform:
             columns.received_label[rows] = self._top_labels[models, items]
