@@ -182,6 +182,13 @@ def test_what_speaks_of_a_trace_needs_one(name, value):
         load("quickstart", {f"workload.{name}": value})
 
 
+def test_what_is_chosen_at_dispatch_may_wait_for_a_batch_on_every_device():
+    """The queue stands under the first variant, which only the GPU has."""
+    delaying = {"policy.batching": {"kind": "work-delaying", "max_batch": 4}, "policy.selection": "slackfit"}
+    result = run(short("quickstart", **delaying, **{"adversary.thief.budget.queries": 5}))
+    assert result.summary.benign.outcomes["answered"] > 0
+
+
 def test_a_static_choice_whose_model_is_withdrawn_is_infeasible_meanwhile():
     away = {"fault": {"away": {"kind": "model-withdrawal", "at_s": [0.3], "for_s": 0.4, "models": ["mlp16"]}}}
     chosen = {

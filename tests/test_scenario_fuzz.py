@@ -106,8 +106,8 @@ def fuzz(covering, examples, reached, steps):
         st.randoms(use_true_random=False),
     )
     def once(row, rare, chosen, rng):
-        scenario = scenario_of(covering, covering.mended(row | rare, rng), chosen)
         try:
+            scenario = scenario_of(covering, covering.mended(row | rare, rng), chosen)
             result = run(scenario, checking)
         except DecodeError as refused:
             assert len(str(refused).splitlines()) == 1  # noqa: PT017 -- a refusal is fine, and its shape is checked

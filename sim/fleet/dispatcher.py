@@ -296,7 +296,9 @@ class Dispatcher:
             ready_s = self.ledger.arrived[queue.head()] + batching.timeout_s
         elif sizer is not None:
             slack_s = due(self.orders.deadline_s[queue.head()]) - now
-            ready_s = now + sizer.wait_s(len(queue), slack_s, machine.seconds[variant])
+            # What is chosen at dispatch waits under a variant that this machine may not have.
+            table = machine.seconds[variant] or min((one for one in machine.seconds if one), key=lambda one: one[1])
+            ready_s = now + sizer.wait_s(len(queue), slack_s, table)
             if ready_s <= latest(now):
                 ready_s = now
         if ready_s <= now:
