@@ -22,6 +22,8 @@ MOVING = ".siegelab-moving-"
 
 PATIENCE_S = 30.0
 """Moving files to their places takes far less."""
+ATTEMPTS = 20
+"""Times that a lock is taken anew whose file went away."""
 
 
 class ResultsError(ValueError):
@@ -117,6 +119,15 @@ def _locked_draft(folder: Path) -> tuple[Path, BaseFileLock]:
         lock.release()
 
 
+def _acquire(lock: BaseFileLock) -> None:
+    """Take a lock; one whose file its last holder removed at the same moment is taken anew."""
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError):
+            lock.acquire(timeout=PATIENCE_S)
+            return
+    lock.acquire(timeout=PATIENCE_S)
+
+
 @contextmanager
 def alone(folder: Path, shown: Path) -> Iterator[None]:
     """Keep other processes out of a folder's files while they change.
@@ -126,7 +137,7 @@ def alone(folder: Path, shown: Path) -> Iterator[None]:
     """
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=PATIENCE_S)
+        _acquire(lock)
     except Timeout:
         raise ResultsError(f"{shown}: is being written by another process; try again") from None
     try:
