@@ -186,6 +186,8 @@ class Cluster:
     def record(self, *, warmup_s: float = 0.0, attackers: dict[int, str] | None = None) -> RunRecord:
         """Close the books: whatever is still under way is ``unfinished``.
 
+        The columns of the record are cut out of the log without a copy: it is for a run that is over.
+
         Args:
             warmup_s: queries sent before this are left out of metrics.
             attackers: name of each adversary by account number.

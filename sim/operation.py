@@ -1,4 +1,4 @@
-"""The operator: all policies of a run together, and the decision that they make about each query."""
+"""The operator: all policies of a run together."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from policies import (
     Rounding,
     RoundRobin,
 )
-from sim import Charge, Defense, Jitter, Routing, Selection
+from sim import Admission, Charge, Defense, Jitter, Routing, Selection
 from sim.contracts import Part
 from workloads import Poisson
 
@@ -140,6 +140,14 @@ class Mutating(Defense):
             return min_accuracy, max_latency_s
 
         return shifted
+
+
+@dataclass(frozen=True)
+class Shortsighted(Admission):
+    kind = "shortsighted"
+
+    def gate(self):
+        return lambda acount: None
 
 
 @dataclass(frozen=True)
@@ -270,6 +278,7 @@ class Stranger(Part):
         (Lost(), "does not host its variant"),
         (Slow(), "does not have mean 1"),
         (Mutating(), "changes its inputs"),
+        (Shortsighted(), "gate of Shortsighted reads 'acount' .did you mean account"),
         (Hookless(), "has no hook; a defense has at least one of"),
         (Misspelt(), "Misspelt.transfrom is no hook and never called; did you mean transform"),
         (Curious(), "reads 'acount' .did you mean account"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from itertools import islice
 from typing import Any
 
@@ -30,7 +29,7 @@ from sim import (
     Selection,
     deploy,
 )
-from sim.contracts import GATE_READS, Choose, Waiting
+from sim.contracts import GATE_READS, Choose, Waiting, read_by
 
 
 def check_choose(name: str, choose: Choose, *, always: bool) -> None:
@@ -106,9 +105,10 @@ def check_batching(part: Batching) -> None:
 def check_admission(part: Admission) -> None:
     """Check that the gates of an admission policy agree."""
     name = type(part).__name__
-    asked = tuple(inspect.signature(part.gate()).parameters)
-    for read in asked:
-        assert read in GATE_READS, f"{name}: its gate reads {read!r}; it may read {', '.join(GATE_READS)}"
+    try:
+        asked = read_by(part.gate(), GATE_READS, f"gate of {name}")
+    except ValueError as wrong:
+        raise AssertionError(str(wrong)) from None
     said = [[gate(*[_arriving(i)[read] for read in asked]) for i in range(200)] for gate in (part.gate(), part.gate())]
     assert said[0] == said[1], f"{name}: two gates of one policy disagree on the same queries"
     assert set(said[0]) <= {None, "shed", "throttled"}, f"{name} ends queries with {set(said[0])}"

@@ -5,7 +5,7 @@ the path of a query is assembled from; per query only that function is called.
 """
 
 from sim.contracts.defense import READS, Charge, Defense, Deployment, Mark
-from sim.contracts.part import Floats, Misfit, Part, Variants, fitting, named_field
+from sim.contracts.part import Floats, Misfit, Part, Variants, fitting, named_field, read_by
 from sim.contracts.provisioning import Demand, Host, Placement, Pool, Scaling
 from sim.contracts.queueing import BatchFormer, Batching, Discipline, Dropping, Number, Sizer, Waiting
 from sim.contracts.routing import GATE_READS, Admission, Loaded, Place, Routing
@@ -19,6 +19,7 @@ __all__ = [
     "Variants",
     "fitting",
     "named_field",
+    "read_by",
     "AdaptiveSelection",
     "Choose",
     "DispatchSelection",

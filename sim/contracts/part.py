@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -50,6 +52,26 @@ def named_field(part: type | None, message: str) -> tuple[str, ...]:
     word = message.split(" ", 1)[0]
     fields = {"kind", *(field.name for field in dataclasses.fields(part))} if dataclasses.is_dataclass(part) else set()
     return tuple(word.split(".")) if word.split(".", 1)[0] in fields else ()
+
+
+def read_by(function: Callable[..., object], allowed: Sequence[str], whose: str) -> tuple[str, ...]:
+    """Return what a part's function reads: the names of its parameters.
+
+    Args:
+        function: that the part gave.
+        allowed: what it may be handed.
+        whose: what messages call it.
+
+    Raises:
+        ValueError: if it reads what it is not given.
+    """
+    asked = tuple(inspect.signature(function).parameters)
+    for one in asked:
+        if one not in allowed:
+            near = get_close_matches(one, allowed, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"{whose} reads {one!r}{hint}; it may read {', '.join(allowed)}")
+    return asked
 
 
 class Part(ABC):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from sim.contracts import GATE_READS, Admission, Misfit
+from sim.contracts import GATE_READS, Admission, fitting, read_by
 from sim.engine.clock import Simulation
 from sim.engine.columns import as_memory
 from sim.fleet.dispatcher import Dispatcher
@@ -67,11 +67,7 @@ class Admissions:
         if self._admission is None:
             return None
         ask = self._admission.gate()
-        asked = tuple(inspect.signature(ask).parameters)
-        unknown = [name for name in asked if name not in GATE_READS]
-        if unknown:
-            kind, allowed = self._admission.kind, ", ".join(GATE_READS)
-            raise Misfit(("policy", "admission"), f"gate of {kind} reads {unknown[0]!r}; it may read {allowed}")
+        asked = fitting(("policy", "admission"), partial(read_by, ask, GATE_READS, f"gate of {self._admission.kind}"))
         reads = [self._readers[name] for name in asked]
         if len(reads) == 1:
             (only,) = reads

@@ -165,7 +165,7 @@ class Checkpoint:
             self._meter.takes = BEFORE_THE_CLIENT
             if outcome == ANSWERED:
                 for deployed, charge in self._transforms:
-                    deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
+                    deployed.pay(charge)
                 answer = self._answering.compute(row)
                 if self._observers:
                     self._answer[row] = answer
@@ -174,7 +174,7 @@ class Checkpoint:
             held_s, since_s = 0.0, self._env.now - self._sent_s[row]
             for ask, deployed, charge in self._releases:
                 if charge is not NOTHING:
-                    deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
+                    deployed.pay(charge)
                 # What this hook takes itself each time is known before it says how long it keeps the outcome back.
                 self._elapsed_s = since_s + cpu_s + client_s + held_s + self._meter.cpu_s + self._meter.client_s
                 held_s += self._held(ask(row), deployed.defense.kind)
@@ -214,7 +214,7 @@ class Checkpoint:
 
         def begin() -> tuple[float, Callable[[], object]]:
             if charge is not NOTHING:
-                deployed.spend(cpu_s=charge.cpu_s)
+                deployed.pay(charge)
             self._elapsed_s = self._env.now - self._sent_s[row]
             self._meter.takes = AFTER_IT
             ask(row)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.contracts import Defense
+from sim.contracts import Charge, Defense
 from zoo import Zoo
 
 Inputs = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -85,6 +85,14 @@ class Deployed:
             if seconds:
                 setattr(self.meter, name, getattr(self.meter, name) + seconds)
                 setattr(self.totals, name, getattr(self.totals, name) + seconds)
+
+    def pay(self, charge: Charge) -> None:
+        """Take what a hook takes each time, which was checked before the run."""
+        meter, totals = self.meter, self.totals
+        meter.cpu_s += charge.cpu_s
+        totals.cpu_s += charge.cpu_s
+        meter.client_s += charge.client_s
+        totals.client_s += charge.client_s
 
     def flag(self, account: int) -> None:
         """Say that an account is an attacker's, from now on."""

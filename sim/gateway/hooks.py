@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from sim.contracts import READS, Charge, Defense, Floats, Mark, Misfit, Selection, Variants, fitting
+from sim.contracts import READS, Charge, Defense, Floats, Mark, Misfit, Selection, Variants, fitting, read_by
 from sim.engine.columns import QueryColumns, as_memory
 from sim.engine.lifecycle import OUTCOMES
 from sim.engine.streams import stream
@@ -111,7 +109,11 @@ class Hooks:
                     raise Misfit(
                         ("defense", name, "kind"), f"observe of {deployed.defense.kind} has no client to charge"
                     )
-                found.append(Hook(name, deployed, function, _read(name, deployed, hook, function), charge))
+                reads = fitting(
+                    ("defense", name, "kind"),
+                    partial(read_by, function, READS[hook], f"{hook} of {deployed.defense.kind}"),
+                )
+                found.append(Hook(name, deployed, function, reads, charge))
         return found
 
     @property
@@ -186,7 +188,7 @@ class Screen:
         """Return the outcome that a query is refused with, as an index into ``OUTCOMES``; -1 if it may go on."""
         for ask, deployed, charge in self._steps:
             if charge is not NOTHING:
-                deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
+                deployed.pay(charge)
             verdict = ask(row)
             if verdict is None:
                 continue
@@ -197,7 +199,7 @@ class Screen:
             deployed.refused[account] = deployed.refused.get(account, 0) + 1
             return OUTCOMES.index(verdict)
         for charge, deployed in self._decided:
-            deployed.spend(cpu_s=charge.cpu_s, client_s=charge.client_s)
+            deployed.pay(charge)
         return -1
 
 
@@ -233,23 +235,6 @@ def by_row(hook: Hook, values: Mapping[str, Reader]) -> Callable[[int], Any]:
         first, second = reads
         return lambda row: function(first(row), second(row))
     return lambda row: function(*[read(row) for read in reads])
-
-
-def _read(name: str, deployed: Deployed, hook: str, function: Callable[..., Any]) -> tuple[str, ...]:
-    """Return what a hook's function reads.
-
-    Raises:
-        Misfit: if it reads what the hook is not given.
-    """
-    allowed = READS[hook]
-    asked = tuple(inspect.signature(function).parameters)
-    for one in asked:
-        if one not in allowed:
-            near = get_close_matches(one, allowed, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            message = f"{hook} of {deployed.defense.kind} reads {one!r}{hint}; it may read {', '.join(allowed)}"
-            raise Misfit(("defense", name, "kind"), message)
-    return asked
 
 
 def columns_of(values: Sequence[Floats], account: Any, item: Any) -> dict[str, Any]:
