@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from experiments import load, run
+from experiments import load, results, run
+from sim.gateway import answering
 
 SHORT = {
     "run.duration_s": 6.0,
@@ -102,3 +105,30 @@ def test_no_noise_is_no_defense_byte_for_byte(trained):
 def test_another_seed_is_another_run(trained):
     one, other = (run(load("quickstart", SHORT | {"seed": seed})) for seed in (1, 2))
     assert not np.array_equal(one.record.sent_s[:100], other.record.sent_s[:100])
+
+
+SMALL = {"run.duration_s": 3.0, "run.warmup_s": 0.0, "adversary.thief.budget.queries": 20}
+
+
+def test_the_table_of_requests_is_the_same_in_groups_of_any_size(tmp_path, monkeypatch):
+    result = run(load("quickstart", SMALL))
+    whole = result.requests
+    rows = len(whole)
+    for size in (1 + rows // 7, rows - 1, rows, rows + 1):
+        monkeypatch.setattr(results, "ROWS_PER_GROUP", size)
+        results.write_run(result, tmp_path)
+        file = pq.ParquetFile(tmp_path / "requests.parquet")
+        assert file.num_row_groups == -(-rows // size)
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "requests.parquet"), whole)
+
+
+@pytest.mark.parametrize("defense", [{}, {"kind": "label-only", "cpu_s": 0.0}])
+def test_what_users_receive_is_the_same_in_blocks_of_any_size(defense, monkeypatch):
+    asked = SMALL | ({"defense.one": defense} if defense else {})
+    whole = run(load("quickstart", asked)).record
+    assert len(set(whole.received_label.tolist())) > 5
+    for size in (7, len(whole.outcome) - 1):
+        monkeypatch.setattr(answering, "ROWS_PER_BLOCK", size)
+        record = run(load("quickstart", asked)).record
+        assert np.array_equal(record.received_label, whole.received_label)
+        assert np.array_equal(record.distortion, whole.distortion, equal_nan=True)

@@ -21,6 +21,7 @@ from policies import (
     SharedQueue,
     ShortestJobFirst,
     StaticPriority,
+    TierShedding,
     TokenBucket,
 )
 from sim import OUTCOMES
@@ -220,3 +221,13 @@ def test_nothing_is_lost_where_queries_are_displaced(routing, selection, hedge_a
     assert len(record.outcome) == n
     assert (record.outcome == OUTCOMES.index("shed")).sum() > 20
     assert all(place.load == 0 for place in built.fleet.pool.dispatchers)
+
+
+@pytest.mark.parametrize("frontends", [1, 2])
+def test_a_tier_is_let_in_again_when_the_system_has_emptied(frontends):
+    """Two queries are held at once; a third is shed; when both have left, there is room again, on every way."""
+    arrivals = replace(queries([0.0, 0.1, 0.2, 5.0, 5.1, 5.2]), priorities=np.array([1]))
+    policies = {"admission": TierShedding(most=2, keep=0), "frontends": frontends}
+    record = simulate(one_variant(), arrivals, **policies)
+    said = [OUTCOMES[code] for code in record.outcome]
+    assert said == ["answered", "answered", "shed"] * 2
